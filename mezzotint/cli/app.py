@@ -1,0 +1,79 @@
+"""The command: one subcommand a file; errors become one sentence and an exit code here."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from mezzotint.cli.config import config_app
+from mezzotint.cli.doctor import doctor
+from mezzotint.cli.generate import generate
+from mezzotint.cli.help import SectionedCommand
+from mezzotint.cli.presets import presets
+from mezzotint.cli.pull import pull
+from mezzotint.types import MezzotintError
+from mezzotint.version import __version__
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+class ErrorGroup(TyperGroup):
+    """Ends a command with one sentence on stderr for every error a user can cause."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MezzotintError as error:
+            typer.echo(f"mezzotint: {error}", err=True)
+            raise typer.Exit(EXIT_ERROR) from error
+        except KeyboardInterrupt as error:
+            typer.echo("mezzotint: stopped", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+# Plain help: rich's panels cost 0.16 s of every --help and wrap long options in 80 columns.
+app = typer.Typer(
+    name="mezzotint",
+    cls=ErrorGroup,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+app.command(cls=SectionedCommand)(generate)
+app.command(cls=SectionedCommand)(presets)
+app.command(cls=SectionedCommand)(pull)
+app.command(cls=SectionedCommand)(doctor)
+app.add_typer(config_app, name="config")
+
+
+def main() -> NoReturn:
+    """Run the command with the process's arguments and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a prompt's letters may be none of the terminal's
+            stream.reconfigure(errors="backslashreplace")
+    app(prog_name="mezzotint")
+    sys.exit(0)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mezzotint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Make pictures from text with Z-Image."""

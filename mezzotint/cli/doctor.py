@@ -1,0 +1,45 @@
+"""`mezzotint doctor`: what this machine has, what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import asdict
+
+import typer
+
+from mezzotint.cli import options as opt
+from mezzotint.cli.checks import Check, run_checks
+
+_COLOURS = {"pass": typer.colors.GREEN, "fail": typer.colors.RED, "note": typer.colors.YELLOW}
+
+
+def doctor(json: opt.Json = False) -> None:
+    """Check this machine; every problem comes with its fix.
+
+    Exits with 1 if a check fails. Nothing is changed, kept or fetched.
+    """
+    checks: list[Check] = []
+    for check in run_checks():
+        checks.append(check)
+        if not json:
+            _print(check)
+    failed = sum(check.status == "fail" for check in checks)
+    if json:
+        document = {"ok": not failed, "checks": [asdict(check) for check in checks]}
+        typer.echo(jsonlib.dumps(document, indent=2))
+    else:
+        typer.echo(f"\n{failed} of {len(checks)} failed" if failed else "\nall is well")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print(check: Check) -> None:
+    import textwrap
+
+    status = typer.style(check.status, fg=_COLOURS[check.status], bold=True)
+    lines = textwrap.wrap(check.found, width=63, break_long_words=False) or [""]
+    typer.echo(f"{status}  {check.name:<9} {lines[0]}")
+    for line in lines[1:]:
+        typer.echo(f"{'':15} {line}")
+    if check.fix:
+        typer.echo(f"{'':15} fix: {check.fix}")

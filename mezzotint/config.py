@@ -1,0 +1,135 @@
+"""The one reader of flags, environment and files; it says where each value came from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+# pydantic: one model checks every source alike and words every error the same way.
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mezzotint.types import ConfigError, Format, MetadataLevel
+
+ENVIRONMENT_PREFIX = "MEZZOTINT_"
+CONFIG_VARIABLE = "MEZZOTINT_CONFIG"
+
+Source = Literal["default", "file", "environment", "flag"]
+
+
+class Config(BaseModel):
+    """Every setting of the engine and the command; frozen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str | None = Field(None, description="folder, single file or id; none: the bundled one")
+    variant: Literal["turbo", "base"] | None = Field(
+        None, description="which Z-Image a single file holds; folders say it themselves"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: a GPU if there is one"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 on a GPU, fp32 on the CPU"
+    )
+    deterministic: bool = Field(False, description="same bytes for the same request in any company")
+    slots: int = Field(8, ge=1, le=64, description="requests in flight; each holds static memory")
+    threads: int | None = Field(None, ge=1, le=256, description="CPU threads; none: all cores")
+    caption_cache_mib: int = Field(64, ge=0, le=65536, description="refined captions kept, MiB")
+    file_workers: int = Field(2, ge=1, le=64, description="threads that encode files")
+    output: str = Field("outputs", min_length=1, description="folder for pictures")
+    format: Format = Field("png", description="file format of pictures")
+    metadata: MetadataLevel = Field("full", description="what files say about how they were made")
+    producer: str = Field(
+        "mezzotint", max_length=200, description="the producer named in AI-content marks"
+    )
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_fp16(cls, value: object) -> object:
+        if value in ("fp16", "float16", "half"):
+            raise ValueError(
+                "fp16 cannot hold Z-Image's activations (its feed-forward products pass 65504 and "
+                "the picture turns black); use bf16 or fp32"
+            )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A Config and the source of each of its values."""
+
+    config: Config
+    sources: Mapping[str, Source]
+    file: Path | None  # the configuration file that was read
+
+
+def make(**values: object) -> Config:
+    """A Config from these values and the defaults alone; ConfigError names the wrong one."""
+    return _check(values, dict.fromkeys(values, "flag"))
+
+
+def load(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> LoadedConfig:
+    """Merge flag > environment > TOML file > default. ConfigError names the value and its source.
+
+    Flags that are None were not given. The file is $MEZZOTINT_CONFIG, or ./mezzotint.toml, or
+    ~/.config/mezzotint/config.toml, whichever is found first.
+    """
+    environment = os.environ if environment is None else environment
+    path = _find_file(environment)
+    layers: tuple[tuple[Source, Mapping[str, object]], ...] = (
+        ("file", _read_file(path) if path else {}),
+        ("environment", _read_environment(environment)),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    )
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = dict.fromkeys(Config.model_fields, "default")
+    for source, layer in layers:
+        for name, value in layer.items():
+            values[name] = value
+            sources[name] = source
+    return LoadedConfig(_check(values, sources), sources, path)
+
+
+def _find_file(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get(CONFIG_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise ConfigError(f"{CONFIG_VARIABLE} names {named}, which is not a file; correct it")
+        return Path(named)
+    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    candidates = (Path("mezzotint.toml"), home / "mezzotint" / "config.toml")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML ({error}); correct it") from error
+
+
+def _read_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
+            continue
+        values[variable.removeprefix(ENVIRONMENT_PREFIX).lower()] = value
+    return values
+
+
+def _check(values: dict[str, Any], sources: Mapping[str, Source]) -> Config:
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        where = sources.get(name, "file")
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(Config.model_fields)
+            raise ConfigError(f"{name} (from the {where}) is no setting; known: {known}") from error
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{name} = {problem['input']!r} (from the {where}): {reason}") from error

@@ -1,0 +1,161 @@
+"""The engine: requests in, pictures out."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from mezzotint.config import Config, make
+from mezzotint.engine.cost import pack_tflop
+from mezzotint.engine.device import choose_device
+from mezzotint.engine.executor import Executor
+from mezzotint.engine.loop import Loop
+from mezzotint.engine.scheduler import Limits, Scheduler, Work
+from mezzotint.engine.stats import EngineStats, Stats, Timeline
+from mezzotint.engine.ticket import EngineTicket
+from mezzotint.images.file import encode
+from mezzotint.models.find import load
+from mezzotint.models.locate import locate
+from mezzotint.models.recipe import resolve
+from mezzotint.models.spec import ModelSpec
+from mezzotint.types import Image, Provenance, Recipe, Request, RequestError
+from mezzotint.version import __version__
+
+
+class Engine:
+    """Makes pictures with one model on one device; safe to call from any thread.
+
+    Without a model it runs the small one that ships with the package. Options are the fields of
+    `mezzotint.config.Config`. Close it, or use it in a `with` statement.
+    """
+
+    def __init__(self, model: str | Path | None = None, **options: Any) -> None:
+        self.config: Config = make(model=None if model is None else str(model), **options)
+        place = choose_device(self.config)
+        if self.config.threads and place.device.type == "cpu":
+            torch.set_num_threads(self.config.threads)
+        self._model = load(
+            locate(self.config.model),
+            self.config.variant,
+            place.device,
+            place.dtype,
+            self.config.caption_cache_mib,
+        )
+        self.provenance = Provenance(
+            model=self._model.spec.name,
+            weights=self._model.weights_id,
+            precision=place.precision,
+            device=place.name,
+            versions=(("mezzotint", __version__), ("torch", torch.__version__)),
+        )
+        self._stats = Stats()
+        self._ids = itertools.count()
+        limits = Limits(
+            slots=self.config.slots,
+            pack_tflop=pack_tflop(place.device, self.config.deterministic),
+        )
+        self._scheduler = Scheduler(limits)
+        executor = Executor(self._model, self.config.slots, place.device, place.dtype)
+        self._loop = Loop(
+            self._scheduler, executor, self._stats, self._make_image, self.config.file_workers
+        )
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model takes: sizes, limits, presets, defaults."""
+        return self._model.spec
+
+    def submit(self, request: Request) -> EngineTicket:
+        """Check a request and queue it. RequestError when it is outside the model's limits."""
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: Sequence[Request]) -> list[EngineTicket]:
+        """Queue several requests, or none of them if one is wrong (RequestError)."""
+        admitted = [self._admit(request) for request in requests]
+        for ticket, work in admitted:
+            self._loop.submit(ticket, work)
+        return [ticket for ticket, _ in admitted]
+
+    def generate(self, prompt: str | Sequence[str], *, n: int = 1, **choices: Any) -> list[Image]:
+        """Make n pictures of each prompt and wait for them; choices are Request's fields.
+
+        Pictures of one prompt take consecutive seeds. All requests are checked before any runs.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else prompt
+        choices = {"format": self.config.format, "metadata": self.config.metadata} | choices
+        requests = [r for p in prompts for r in series(Request(prompt=p, **choices), n, self.spec)]
+        tickets = self.submit_all(requests)
+        try:
+            return [ticket.result() for ticket in tickets]
+        finally:
+            for ticket in tickets:
+                ticket.cancel()
+
+    def stats(self) -> EngineStats:
+        """Counts, and median milliseconds by stage."""
+        return EngineStats(
+            waiting=self._scheduler.num_waiting,
+            running=self._scheduler.num_running,
+            outcomes=dict(self._stats.outcomes),
+            stage_ms=self._stats.stage_ms(),
+            clock="host" if self.provenance.device == "cpu" else "device",
+        )
+
+    def close(self) -> None:
+        """Cancel what is unfinished and release the engine's threads."""
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _admit(self, request: Request) -> tuple[EngineTicket, Work]:
+        recipe = resolve(request, self.spec)
+        work = self._work(recipe)
+        timeline = Timeline(time.monotonic())
+        return EngineTicket(work.id, request, recipe, timeline, self._loop.cancel), work
+
+    def _work(self, recipe: Recipe) -> Work:
+        prompt_ids = self._model.tokenize(recipe.prompt)
+        negative_ids = self._model.tokenize(recipe.negative_prompt) if recipe.guided else None
+        return Work(
+            id=next(self._ids),
+            recipe=recipe,
+            prompt_ids=prompt_ids,
+            negative_ids=negative_ids,
+            sigmas=self.spec.sigmas(recipe.steps),
+            signature=self.spec.signature(recipe, len(prompt_ids)),
+            cost=self.spec.cost(recipe),
+        )
+
+    def _make_image(self, ticket: EngineTicket, pixels: np.ndarray) -> Image:
+        request, recipe = ticket.request, ticket.recipe
+        start = time.monotonic()
+        data = encode(
+            pixels,
+            request.format,
+            recipe,
+            self.provenance,
+            producer=self.config.producer,
+            level=request.metadata,
+        )
+        ticket.timeline.add("file", start, time.monotonic())
+        spans = tuple(ticket.timeline.spans)
+        return Image(pixels, data, request.format, recipe, self.provenance, spans)
+
+
+def series(request: Request, n: int, spec: ModelSpec) -> list[Request]:
+    """n requests like this one, with consecutive seeds from its own (drawn if it is random)."""
+    if n < 1:
+        raise RequestError(f"n is {n}; ask for at least 1 picture")
+    first = resolve(request, spec).seed
+    return [replace(request, seed=first + i) for i in range(n)]

@@ -1,0 +1,82 @@
+"""Owns the device: runs packs on its three stages. All calls come from one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, EncodePack, Pack, StageName
+from mezzotint.engine.slots import allocate
+from mezzotint.engine.stage import CudaClock, CudaStage, HostStage, Launch, Stage
+from mezzotint.models.spec import DecodeRow, LoadedModel
+
+
+class Executor:
+    """Turns packs into launches; slots carry everything from one stage to the next."""
+
+    def __init__(
+        self, model: LoadedModel, slots: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._model = model
+        self._slots = allocate(model.spec.slot_shapes, slots, device, dtype)
+        self._stages = _stages(device)
+        # Decoded pixels land here by an asynchronous copy; on the CPU they are already there.
+        self._host_pixels = (
+            torch.empty_like(self._slots.pixels, device="cpu", pin_memory=True)
+            if device.type == "cuda"
+            else self._slots.pixels
+        )
+        self._last: dict[int, Launch] = {}  # by request: what its next launch must follow
+
+    def launch(self, pack: Pack) -> Launch:
+        """Start a pack after whatever its requests did before."""
+        after = tuple(self._last[r] for r in pack.requests if r in self._last)
+        launch = self._stages[pack.stage].launch(self._guard(pack), after)
+        for request in pack.requests:
+            self._last[request] = launch
+        return launch
+
+    def forget(self, request: int) -> None:
+        """The request has ended; nothing will follow its last launch."""
+        self._last.pop(request, None)
+
+    def pixels(self, row: DecodeRow) -> np.ndarray:
+        """A copy of a decoded picture, [height, width, 3] uint8; its launch must have run."""
+        flat = self._host_pixels[row.slot, : row.height * row.width]
+        return flat.numpy().reshape(row.height, row.width, 3).copy()
+
+    def _guard(self, pack: Pack) -> Callable[[], None]:
+        def work() -> None:
+            with torch.inference_mode():
+                self._program(pack)()
+
+        return work
+
+    def _program(self, pack: Pack) -> Callable[[], None]:
+        match pack:
+            case EncodePack():
+                return partial(self._model.encode, pack.rows, self._slots)
+            case DenoisePack():
+                return partial(self._model.denoise, pack.rows, self._slots)
+            case DecodePack():
+                return partial(self._decode, pack)
+
+    def _decode(self, pack: DecodePack) -> None:
+        self._model.decode(pack.rows, self._slots)
+        if self._host_pixels is self._slots.pixels:
+            return
+        for row in pack.rows:
+            pixels = row.height * row.width
+            self._host_pixels[row.slot, :pixels].copy_(
+                self._slots.pixels[row.slot, :pixels], non_blocking=True
+            )
+
+
+def _stages(device: torch.device) -> dict[StageName, Stage]:
+    if device.type == "cpu":
+        return {name: HostStage() for name in STAGES}
+    clock = CudaClock.start()
+    return {name: CudaStage(torch.cuda.Stream(device), clock) for name in STAGES}

@@ -1,0 +1,198 @@
+"""The engine's thread: schedule, launch, look what has run, tell the tickets."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mezzotint.engine.executor import Executor
+from mezzotint.engine.pack import DecodePack, Pack
+from mezzotint.engine.scheduler import Completion, Scheduler, Work
+from mezzotint.engine.stage import Interval, Launch
+from mezzotint.engine.stats import Stats
+from mezzotint.engine.ticket import EngineTicket
+from mezzotint.types import Cancelled, Image, Progress, ProgressStage, ResourceError
+
+MakeImage = Callable[[EngineTicket, np.ndarray], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class _Submit:
+    ticket: EngineTicket
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancel:
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Close:
+    pass
+
+
+class Loop:
+    """Runs until closed. Only its thread touches the scheduler and the executor."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        executor: Executor,
+        stats: Stats,
+        make_image: MakeImage,
+        file_workers: int,
+    ) -> None:
+        self._scheduler = scheduler
+        self._executor = executor
+        self._stats = stats
+        self._make_image = make_image
+        self._files = ThreadPoolExecutor(file_workers, thread_name_prefix="mezzotint-file")
+        self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Close] = queue.SimpleQueue()
+        self._tickets: dict[int, EngineTicket] = {}
+        self._launches: list[tuple[Pack, Launch]] = []  # oldest first
+        self._open = True  # the thread's own view
+        self._closed = False  # the callers' view; changes under the lock, so that no submission
+        self._lock = threading.Lock()  # can follow the close into the inbox
+        self._thread = threading.Thread(target=self._run, name="mezzotint-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, ticket: EngineTicket, work: Work) -> None:
+        with self._lock:
+            if self._closed:
+                raise Cancelled("the engine was closed; open another one")
+            self._inbox.put(_Submit(ticket, work))
+
+    def cancel(self, request: int) -> None:
+        self._inbox.put(_Cancel(request))
+
+    def close(self) -> None:
+        """Cancel what is not finished and end the thread; files being written are finished."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._inbox.put(_Close())
+        self._thread.join()
+        self._files.shutdown()
+
+    def _run(self) -> None:
+        while self._open or self._launches:
+            self._read_inbox()
+            for pack in self._scheduler.tick():
+                self._launch(pack)
+            self._reap()
+
+    def _read_inbox(self) -> None:
+        idle = self._open and not self._tickets and not self._launches
+        while idle or not self._inbox.empty():
+            match self._inbox.get():
+                case _Submit(ticket, work):
+                    self._tickets[work.id] = ticket
+                    self._scheduler.submit(work)
+                case _Cancel(request):
+                    self._drop(request, Cancelled("the picture was cancelled"))
+                case _Close():
+                    self._open = False
+                    for request in list(self._tickets):
+                        self._drop(request, Cancelled("the engine was closed"))
+            idle = False
+
+    def _drop(self, request: int, error: BaseException) -> None:
+        """End a ticket now; its slot is freed when nothing of it is in flight any more."""
+        ticket = self._tickets.pop(request, None)
+        if ticket is None:
+            return
+        if self._scheduler.drop(request):
+            self._executor.forget(request)
+        self._stats.record("cancelled" if isinstance(error, Cancelled) else "failed")
+        ticket.future.set_exception(error)
+
+    def _launch(self, pack: Pack) -> None:
+        try:
+            self._launches.append((pack, self._executor.launch(pack)))
+        except Exception as error:  # whatever broke ends this pack's requests, never the engine
+            self._fail(pack, error)
+
+    def _reap(self) -> None:
+        """Take note of every launch that has run; when none has, wait for the oldest."""
+        ran = [entry for entry in self._launches if entry[1].done()] or self._launches[:1]
+        for pack, launch in ran:
+            self._launches.remove((pack, launch))
+            try:
+                interval = launch.wait()
+            except Exception as error:  # an asynchronous failure of the device
+                self._fail(pack, error)
+            else:
+                self._complete(pack, interval)
+
+    def _fail(self, pack: Pack, error: Exception) -> None:
+        failed = self._scheduler.fail(pack)
+        for request in pack.requests:
+            self._executor.forget(request)
+        for request in failed:
+            ticket = self._tickets.pop(request, None)
+            if ticket is not None:
+                self._stats.record("failed")
+                ticket.future.set_exception(_explain(error))
+
+    def _complete(self, pack: Pack, interval: Interval) -> None:
+        pictures = self._pictures(pack)
+        completion = self._scheduler.complete(pack)
+        for request in (*completion.finished, *completion.dropped):
+            self._executor.forget(request)
+        self._note(pack, interval)
+        self._report(completion)
+        for request in completion.finished:
+            self._files.submit(self._finish, self._tickets.pop(request), pictures[request])
+
+    def _pictures(self, pack: Pack) -> dict[int, np.ndarray]:
+        if not isinstance(pack, DecodePack):
+            return {}
+        pairs = zip(pack.requests, pack.rows, strict=True)
+        return {r: self._executor.pixels(row) for r, row in pairs if r in self._tickets}
+
+    def _note(self, pack: Pack, interval: Interval) -> None:
+        for request in pack.requests:
+            ticket = self._tickets.get(request)
+            if ticket is not None:
+                if pack.stage == "encode":
+                    ticket.timeline.queued_until(interval.start)
+                ticket.timeline.add(pack.stage, interval.start, interval.end)
+
+    def _report(self, completion: Completion) -> None:
+        for request in completion.encoded:
+            self._tell(request, "encode", 0)
+        for request, step in completion.stepped:
+            self._tell(request, "denoise", step)
+        for request in completion.finished:
+            self._tell(request, "decode", self._tickets[request].recipe.steps)
+
+    def _tell(self, request: int, stage: ProgressStage, step: int) -> None:
+        ticket = self._tickets[request]
+        ticket.report(Progress(stage, step, ticket.recipe.steps))
+
+    def _finish(self, ticket: EngineTicket, pixels: np.ndarray) -> None:
+        try:
+            image = self._make_image(ticket, pixels)
+        except Exception as error:  # the caller must hear of it, whatever it is
+            self._stats.record("failed")
+            ticket.future.set_exception(error)
+            return
+        self._stats.record("finished", image.spans)
+        ticket.report(Progress("file", ticket.recipe.steps, ticket.recipe.steps))
+        ticket.future.set_result(image)
+
+
+def _explain(error: Exception) -> Exception:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return ResourceError(
+            f"memory ran out ({str(error).splitlines()[0][:120]}); ask for a smaller size or "
+            "start with fewer slots"
+        )
+    return error

@@ -1,0 +1,20 @@
+"""The static memory of requests in flight, allocated once."""
+
+from __future__ import annotations
+
+import torch
+
+from mezzotint.models.spec import SlotBuffers, SlotShapes
+
+
+def allocate(
+    shapes: SlotShapes, slots: int, device: torch.device, dtype: torch.dtype
+) -> SlotBuffers:
+    """Allocate every slot's buffers; captions in the model's dtype."""
+    return SlotBuffers(
+        latents=torch.empty(slots, shapes.latent_tokens, shapes.latent_width, device=device),
+        captions=torch.empty(
+            slots, 2, shapes.caption_tokens, shapes.caption_width, device=device, dtype=dtype
+        ),
+        pixels=torch.empty(slots, shapes.pixels, 3, device=device, dtype=torch.uint8),
+    )

@@ -1,0 +1,68 @@
+"""What took how long; the one place that names timings."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+from mezzotint.types import Span
+
+Outcome = Literal["finished", "failed", "cancelled"]
+
+_HISTORY = 1024  # pictures; their stage totals only
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """A snapshot: counts since the start, medians over the last 1024 pictures."""
+
+    waiting: int
+    running: int
+    outcomes: dict[Outcome, int]
+    stage_ms: dict[str, float]  # median over pictures of each stage's total
+    clock: Literal["host", "device"]
+
+
+@dataclass(slots=True)
+class Timeline:
+    """One request's spans, on a clock that starts at its submission."""
+
+    submitted: float  # seconds, host's monotonic clock
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, stage: str, start: float, end: float) -> None:
+        self.spans.append(Span(stage, (start - self.submitted) * 1e3, (end - start) * 1e3))
+
+    def queued_until(self, start: float) -> None:
+        self.add("queue", self.submitted, max(start, self.submitted))
+
+
+@dataclass(slots=True)
+class Stats:
+    """Counts and a ring of stage totals."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    history: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+
+    def record(self, outcome: Outcome, spans: Iterable[Span] = ()) -> None:
+        self.outcomes[outcome] += 1
+        if outcome == "finished":
+            self.history.append(stage_totals(spans))
+
+    def stage_ms(self) -> dict[str, float]:
+        by_stage: dict[str, list[float]] = defaultdict(list)
+        for totals in self.history:
+            for stage, length in totals.items():
+                by_stage[stage].append(length)
+        return {stage: median(lengths) for stage, lengths in by_stage.items()}
+
+
+def stage_totals(spans: Iterable[Span]) -> dict[str, float]:
+    """Milliseconds of each stage, in order of first appearance."""
+    totals: dict[str, float] = defaultdict(float)
+    for span in spans:
+        totals[span.stage] += span.length_ms
+    return dict(totals)

@@ -1,0 +1,178 @@
+"""The operations models are written in: a Triton kernel for CUDA tensors, else the reference.
+
+Each has a folder with its formula. Triton is imported on the first CUDA call, so importing this
+needs neither a GPU nor triton.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+
+from torch import Tensor
+
+from mezzotint.kernels.attention import reference as _attention
+from mezzotint.kernels.flow_step import reference as _flow_step
+from mezzotint.kernels.group_norm_silu import reference as _group_norm_silu
+from mezzotint.kernels.linear.reference import linear
+from mezzotint.kernels.qk_norm_rope import reference as _qk_norm_rope
+from mezzotint.kernels.residual_norm import reference as _residual_norm
+from mezzotint.kernels.rms_norm_modulate import reference as _rms_norm_modulate
+from mezzotint.kernels.segments import Segments
+from mezzotint.kernels.swiglu import reference as _swiglu
+from mezzotint.kernels.to_pixels import reference as _to_pixels
+
+__all__ = [
+    "Segments",
+    "attention",
+    "flow_step",
+    "group_norm_silu",
+    "linear",
+    "qk_norm_rope",
+    "residual_norm",
+    "residual_norm_modulate",
+    "rms_norm_modulate",
+    "swiglu",
+    "to_pixels",
+]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool = False) -> Tensor:
+    """Attend within segments. q [T, H, D], k and v [T, KV, D] -> [T, H * D]."""
+    if not q.is_cuda:
+        return _attention.attention(q, k, v, segments, causal)
+    from mezzotint.kernels.attention import cuda  # torch's own call: no triton in it
+
+    return cuda.attention(q, k, v, segments, causal)
+
+
+def flow_step(
+    x: Tensor,
+    pos: Tensor,
+    neg: Tensor | None,
+    sigma: float,
+    next_sigma: float,
+    guidance: float,
+    rescale: float,
+) -> Tensor:
+    """Move one latent [T, C] float32 from noise level sigma to next_sigma."""
+    if not _on_gpu(x):
+        return _flow_step.flow_step(x, pos, neg, sigma, next_sigma, guidance, rescale)
+    from mezzotint.kernels.flow_step import triton
+
+    return triton.flow_step(x, pos, neg, sigma, next_sigma, guidance, rescale)
+
+
+def group_norm_silu(
+    x: Tensor, weight: Tensor, bias: Tensor, num_groups: int, eps: float, silu: bool = True
+) -> Tensor:
+    """Normalise groups of channels, then SiLU. x [B, C, H, W], weight and bias [C]."""
+    if not _on_gpu(x):
+        return _group_norm_silu.group_norm_silu(x, weight, bias, num_groups, eps, silu)
+    from mezzotint.kernels.group_norm_silu import triton
+
+    return triton.group_norm_silu(x, weight, bias, num_groups, eps, silu)
+
+
+def qk_norm_rope(
+    qkv: Tensor,
+    q_weight: Tensor,
+    k_weight: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    eps: float,
+    num_heads: int,
+    num_kv_heads: int,
+    interleaved: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Split qkv [T, (H + 2 KV) * D] into q [T, H, D], k and v [T, KV, D]; q and k rotated."""
+    arguments = (qkv, q_weight, k_weight, cos, sin, eps, num_heads, num_kv_heads, interleaved)
+    if not _on_gpu(qkv):
+        return _qk_norm_rope.qk_norm_rope(*arguments)
+    from mezzotint.kernels.qk_norm_rope import triton
+
+    return triton.qk_norm_rope(*arguments)
+
+
+def residual_norm(
+    x: Tensor,
+    branch: Tensor,
+    weight: Tensor,
+    eps: float,
+    gate: Tensor | None = None,
+    index: Tensor | None = None,
+) -> Tensor:
+    """Add a normalised, gated branch [T, D] to the residual stream x [T, D]."""
+    if not _on_gpu(x):
+        return _residual_norm.residual_norm(x, branch, weight, eps, gate, index)
+    from mezzotint.kernels.residual_norm import triton
+
+    return triton.residual_norm(x, branch, weight, eps, gate, index)
+
+
+def residual_norm_modulate(
+    x: Tensor,
+    branch: Tensor,
+    post_weight: Tensor,
+    pre_weight: Tensor,
+    eps: float,
+    gate: Tensor | None = None,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """residual_norm and the next sub-layer's rms_norm_modulate, in one pass over the tokens."""
+    arguments = (x, branch, post_weight, pre_weight, eps, gate, scale, index)
+    if not _on_gpu(x):
+        return _residual_norm.residual_norm_modulate(*arguments)
+    from mezzotint.kernels.residual_norm import triton
+
+    return triton.residual_norm_modulate(*arguments)
+
+
+def rms_norm_modulate(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+) -> Tensor:
+    """Normalise each token of x [T, D] and scale it by its segment's row of scale [S, D]."""
+    if not _on_gpu(x):
+        return _rms_norm_modulate.rms_norm_modulate(x, weight, eps, scale, index)
+    from mezzotint.kernels.rms_norm_modulate import triton
+
+    return triton.rms_norm_modulate(x, weight, eps, scale, index)
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """Gate the two halves of a merged projection. x [T, 2 F] -> [T, F]."""
+    if not _on_gpu(x):
+        return _swiglu.swiglu(x)
+    from mezzotint.kernels.swiglu import triton
+
+    return triton.swiglu(x)
+
+
+def to_pixels(x: Tensor) -> Tensor:
+    """Turn a decoded picture into bytes. x [3, H, W] in [-1, 1] -> [H, W, 3] uint8."""
+    if not _on_gpu(x):
+        return _to_pixels.to_pixels(x)
+    from mezzotint.kernels.to_pixels import triton
+
+    return triton.to_pixels(x)
+
+
+def _on_gpu(x: Tensor) -> bool:
+    if not x.is_cuda:
+        return False
+    if not _has_triton():
+        raise ImportError(
+            "tensors are on a GPU and triton, which holds the GPU kernels, is not installed: "
+            "pip install triton (the CUDA builds of torch on Linux bring it with them)"
+        )
+    return True
+
+
+@lru_cache(maxsize=1)
+def _has_triton() -> bool:
+    return find_spec("triton") is not None

@@ -1,0 +1,34 @@
+"""softmax(q k^T / sqrt(D)) v, within each segment and never across."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mezzotint.kernels.segments import Segments
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool = False) -> Tensor:
+    """Attend within segments. q [T, H, D], k and v [T, KV, D] -> [T, H * D].
+
+    Equal segments run as one batch, others one after the other; no mask either way.
+    """
+    length = segments.uniform_length
+    if length is not None:
+        return _attend(*(x.reshape(-1, length, *x.shape[1:]) for x in (q, k, v)), causal=causal)
+    parts = [
+        _attend(q[None, start:end], k[None, start:end], v[None, start:end], causal=causal)
+        for start, end in pairwise(segments.bounds)
+    ]
+    return torch.cat(parts)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
+    """Attend within S equal segments. q [S, L, H, D], k and v [S, L, KV, D] -> [S * L, H * D]."""
+    grouped = q.shape[2] != k.shape[2]
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    y = functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=grouped)
+    return y.transpose(1, 2).flatten(2).flatten(0, 1)

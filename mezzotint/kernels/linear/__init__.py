@@ -1,0 +1,1 @@
+"""The linear operation: reference.py is its truth and the CPU's path."""

@@ -1,0 +1,1 @@
+"""The qk_norm_rope operation: reference.py is its truth and the CPU's path."""

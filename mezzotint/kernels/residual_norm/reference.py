@@ -1,0 +1,38 @@
+"""x' = x + gate[segment] * rms(branch) * w_post; h = rms(x') * w_pre * scale[segment]."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mezzotint.kernels.rms_norm_modulate.reference import rms_norm_modulate
+
+
+def residual_norm(
+    x: Tensor,
+    branch: Tensor,
+    weight: Tensor,
+    eps: float,
+    gate: Tensor | None = None,
+    index: Tensor | None = None,
+) -> Tensor:
+    """Add a normalised, gated branch to the residual stream.
+
+    x and branch [T, D], weight [D], gate [S, D] float32 (already tanh) with index [T], or None
+    for an ungated branch. float32 inside, rounded once to x's dtype.
+    """
+    return rms_norm_modulate(branch.float(), weight, eps, gate, index).add_(x).to(x.dtype)
+
+
+def residual_norm_modulate(
+    x: Tensor,
+    branch: Tensor,
+    post_weight: Tensor,
+    pre_weight: Tensor,
+    eps: float,
+    gate: Tensor | None = None,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """residual_norm, then the next sub-layer's rms_norm_modulate, in one pass over the tokens."""
+    x = residual_norm(x, branch, post_weight, eps, gate, index)
+    return x, rms_norm_modulate(x, pre_weight, eps, scale, index)

@@ -1,0 +1,67 @@
+"""Shapes of rms_norm_modulate."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mezzotint.kernels.case import EPS, Case, draw, segment_index
+from mezzotint.kernels.launch import candidates
+
+SWEEP = candidates(tiles=(1, 2, 4), warps=(2, 4, 8))
+
+
+def formula(
+    x: Tensor, weight: Tensor, eps: float, scale: Tensor | None = None, index: Tensor | None = None
+) -> Tensor:
+    """rms(x) * w * scale[index], rounded after each operation."""
+    y = functional.rms_norm(x, x.shape[-1:], weight, eps)
+    return y if scale is None else y * scale.to(x.dtype)[index]
+
+
+def inputs(
+    lengths: tuple[int, ...], width: int, generator: torch.Generator, dtype: torch.dtype
+) -> tuple[Any, ...]:
+    """x, weight, eps, scale, index; the table is a slice of a larger one, as in a model."""
+    table = draw(generator, torch.float32, len(lengths), 3, width)
+    return (*plain(sum(lengths), width, generator, dtype), table[:, 1], _index(lengths, generator))
+
+
+def plain(
+    num_tokens: int, width: int, generator: torch.Generator, dtype: torch.dtype
+) -> tuple[Any, ...]:
+    """x, weight, eps."""
+    x, weight = draw(generator, dtype, num_tokens, width), draw(generator, dtype, width)
+    return 3 * x, weight, EPS
+
+
+def _index(lengths: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return segment_index(lengths, generator.device)
+
+
+def _case(name: str, lengths: tuple[int, ...], width: int, small: bool = False) -> Case:
+    num_bytes = sum(lengths) * (4 * width + 8) + width * (2 + 4 * len(lengths))
+    make = partial(inputs, lengths, width)
+    return Case("rms_norm_modulate", name, make, formula, num_bytes, small=small)
+
+
+def _plain_case(name: str, num_tokens: int, width: int, small: bool = False) -> Case:
+    make = partial(plain, num_tokens, width)
+    num_bytes = num_tokens * 4 * width + 2 * width
+    return Case("rms_norm_modulate", name, make, formula, num_bytes, small=small)
+
+
+CASES = (
+    _case("1024px", (4160,), 3840),
+    _case("512px", (1088,), 3840),
+    _case("mixed", (1088, 2368, 320, 576), 3840),
+    _plain_case("caption", 64, 3840),
+    _plain_case("qwen3", 64, 2560),
+    _case("odd", (5, 31, 1), 256, small=True),
+    _case("odd-one-segment", (37,), 256, small=True),
+    _plain_case("odd-plain", 37, 45, small=True),
+)

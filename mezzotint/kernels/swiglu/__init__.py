@@ -1,0 +1,1 @@
+"""The swiglu operation: reference.py is its truth and the CPU's path."""

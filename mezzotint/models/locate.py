@@ -1,0 +1,29 @@
+"""Where a model is: the bundled one, a path, or an id that was pulled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mezzotint.models.hub import local_path
+from mezzotint.types import ModelError
+
+BUNDLED = Path(__file__).parent.parent / "bundled"
+
+
+def locate(model: str | None) -> Path:
+    """The folder or file of a model named by path or id; None is the bundled one.
+
+    Nothing is downloaded: an id that was not pulled is a ModelError that says how to.
+    """
+    if model is None:
+        return BUNDLED
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    pulled = local_path(model)
+    if pulled is not None:
+        return pulled
+    raise ModelError(
+        f"{model} is neither a path here nor a model that was pulled; fetch it with "
+        f"`mezzotint pull {model}` or correct the path"
+    )

@@ -1,0 +1,137 @@
+"""From what was asked to what is made: defaults filled in, every value checked."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from typing import TypeVar
+
+from mezzotint.models.spec import Limits, ModelSpec, Preset
+from mezzotint.types import MAX_SEED, Recipe, Request, RequestError
+
+_RANDOM_SEED_BITS = 32  # short enough to retype; the range other programs show
+_T = TypeVar("_T")
+
+
+def resolve(request: Request, spec: ModelSpec) -> Recipe:
+    """Decide everything a request left open: its own values, then its preset's, then the model's.
+
+    RequestError names the value, the limit and the remedy.
+    """
+    preset = _find_preset(request.preset, spec)
+    width, height = _size(request, preset, spec)
+    steps = _first(request.steps, preset.steps if preset else None, spec.steps)
+    guidance = _first(request.guidance, preset.guidance if preset else None, spec.guidance)
+    _check_size(width, height, spec.limits)
+    _check_steps(steps, spec.limits)
+    _check_guidance(request, guidance, spec.limits)
+    _check_prompts(request, guidance)
+    return Recipe(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        width=width,
+        height=height,
+        steps=steps,
+        guidance=float(guidance),
+        guidance_rescale=float(request.guidance_rescale),
+        guidance_truncation=float(request.guidance_truncation),
+        seed=_seed(request.seed, preset),
+    )
+
+
+def _first(asked: _T | None, preset: _T | None, default: _T) -> _T:
+    if asked is not None:
+        return asked
+    return default if preset is None else preset
+
+
+def _find_preset(key: str | None, spec: ModelSpec) -> Preset | None:
+    if key is None:
+        return None
+    for preset in spec.presets:
+        if key in (preset.key, preset.zh, preset.en):
+            return preset
+    known = ", ".join(f"{preset.key} ({preset.zh})" for preset in spec.presets)
+    raise RequestError(f"preset {key!r} is unknown; {spec.name} has {known}")
+
+
+def _size(request: Request, preset: Preset | None, spec: ModelSpec) -> tuple[int, int]:
+    if (request.width is None) != (request.height is None):
+        given = "width" if request.height is None else "height"
+        raise RequestError(f"only the {given} is given; give both sides, in pixels")
+    default = (preset.width, preset.height) if preset else spec.sizes[0]
+    return _first(request.width, None, default[0]), _first(request.height, None, default[1])
+
+
+def _check_size(width: int, height: int, limits: Limits) -> None:
+    for name, side in (("width", width), ("height", height)):
+        _check_integer(name, side)
+        if side % limits.side_multiple:
+            raise RequestError(
+                f"{name} {side} is not a multiple of {limits.side_multiple}; "
+                f"the nearest that is: {_nearest(side, limits)}"
+            )
+        if not limits.min_side <= side <= limits.max_side:
+            raise RequestError(
+                f"{name} {side} is out of range; this model takes {limits.min_side} to "
+                f"{limits.max_side} pixels a side"
+            )
+    if not limits.min_pixels <= width * height <= limits.max_pixels:
+        raise RequestError(
+            f"{width}x{height} is {width * height} pixels; this model takes {limits.min_pixels} "
+            f"to {limits.max_pixels}: choose another size"
+        )
+
+
+def _nearest(side: int, limits: Limits) -> int:
+    multiple = limits.side_multiple
+    nearest = round(side / multiple) * multiple
+    return min(max(nearest, limits.min_side), limits.max_side)
+
+
+def _check_steps(steps: int, limits: Limits) -> None:
+    _check_integer("steps", steps)
+    if not 1 <= steps <= limits.max_steps:
+        raise RequestError(f"steps {steps} is out of range; give 1 to {limits.max_steps}")
+
+
+def _check_guidance(request: Request, guidance: float, limits: Limits) -> None:
+    _check_number("guidance", guidance, limits.max_guidance, "0 turns it off; it is CFG - 1")
+    _check_number("guidance_rescale", request.guidance_rescale, 10.0, "0 means no cap")
+    _check_number("guidance_truncation", request.guidance_truncation, 1.0, "1 means never")
+
+
+def _check_prompts(request: Request, guidance: float) -> None:
+    for name, text in (
+        ("prompt", request.prompt),
+        ("negative prompt", request.negative_prompt),
+    ):
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise RequestError(f"the {name} is not valid Unicode (a lone surrogate); correct it")
+    if not request.prompt.strip():
+        raise RequestError("the prompt is empty; say what to draw")
+    if request.negative_prompt and guidance == 0.0:
+        raise RequestError(
+            "a negative prompt needs guidance, which is 0; give a guidance above 0 or leave the "
+            "negative prompt out"
+        )
+
+
+def _seed(asked: int | None, preset: Preset | None) -> int:
+    seed = _first(asked, preset.seed if preset else None, -1)
+    _check_integer("seed", seed)
+    if not -1 <= seed <= MAX_SEED:
+        raise RequestError(f"seed {seed} is out of range; give 0 to {MAX_SEED}, or -1 for random")
+    return secrets.randbits(_RANDOM_SEED_BITS) if seed == -1 else seed
+
+
+def _check_integer(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RequestError(f"{name} {value!r} is not a whole number; give one")
+
+
+def _check_number(name: str, value: object, limit: float, meaning: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise RequestError(f"{name} {value!r} is not a number; give one from 0 to {limit:g}")
+    if not 0.0 <= value <= limit:
+        raise RequestError(f"{name} {value:g} is out of range; give 0 to {limit:g} ({meaning})")

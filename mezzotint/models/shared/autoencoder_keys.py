@@ -1,0 +1,116 @@
+"""The names of an autoencoder's tensors in diffusers' and in BFL's layout, and what they tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from mezzotint.models.checkpoint import KeyMap, Part
+from mezzotint.models.config_file import ConfigFile
+from mezzotint.models.safetensors_file import AGAIN
+from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder, Encoder
+from mezzotint.types import ModelError
+
+ANCHORS = ("decoder.conv_in.weight", "decoder.conv_out.weight")
+
+_ATTENTION = {
+    "norm": "group_norm",
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "proj_out": "to_out.0",
+}
+
+
+def is_bfl(names: Container[str]) -> bool:
+    """Whether an autoencoder's names are BFL's."""
+    return "decoder.mid.block_1.conv1.weight" in names
+
+
+def diffusers_name(name: str, num_levels: int) -> str:
+    """The name diffusers gives a tensor of BFL's layout, whose up blocks count from the finest."""
+    side, _, rest = name.partition(".")
+    rest = re.sub(r"^norm_out\.", "conv_norm_out.", rest)
+    rest = re.sub(r"\bnin_shortcut\b", "conv_shortcut", rest)
+    rest = re.sub(r"^mid\.block_(\d)\.", lambda m: f"mid_block.resnets.{int(m[1]) - 1}.", rest)
+    rest = re.sub(
+        r"^mid\.attn_1\.(\w+)\.",
+        lambda m: f"mid_block.attentions.0.{_ATTENTION.get(m[1], m[1])}.",
+        rest,
+    )
+    rest = re.sub(r"^down\.(\d+)\.block\.", r"down_blocks.\1.resnets.", rest)
+    rest = re.sub(r"^down\.(\d+)\.downsample\.", r"down_blocks.\1.downsamplers.0.", rest)
+    up = re.match(r"^up\.(\d+)\.(block|upsample)\.(.*)$", rest)
+    if up:
+        kind = "resnets" if up[2] == "block" else "upsamplers.0"
+        rest = f"up_blocks.{num_levels - 1 - int(up[1])}.{kind}.{up[3]}"
+    return f"{side}.{rest}"
+
+
+def key_map(config: AutoencoderConfig, side: Literal["decoder", "encoder"]) -> KeyMap:
+    """Where each parameter of our Decoder or Encoder comes from: the same name below `side`."""
+    with torch.device("meta"):
+        module = Decoder(config) if side == "decoder" else Encoder(config)
+    shapes = {name: tuple(value.shape) for name, value in module.named_parameters()}
+    return KeyMap(
+        {name: (f"{side}.{name}",) for name in shapes},
+        {f"{side}.{name}": shape for name, shape in shapes.items()},
+    )
+
+
+def config_of(part: Part, file: ConfigFile | None) -> AutoencoderConfig:
+    """The sizes that names and shapes tell, held against config.json where there is one.
+
+    What they cannot tell is as in FLUX.1 without the file. ModelError where the two differ or the
+    file wants what our autoencoder does not do.
+    """
+    config = _derive(part)
+    if file is not None:
+        config = _hold_against(config, file)
+    for width in config.block_out_channels:
+        if width % config.norm_num_groups:
+            raise ModelError(
+                f"{part.path} has a level of {width} channels, which {config.norm_num_groups} "
+                f"groups do not divide; {AGAIN}"
+            )
+    return config
+
+
+def _hold_against(config: AutoencoderConfig, file: ConfigFile) -> AutoencoderConfig:
+    levels = len(config.block_out_channels)
+    file.only("_class_name", "AutoencoderKL")
+    file.only("act_fn", "silu")
+    file.only("down_block_types", ["DownEncoderBlock2D"] * levels)
+    file.only("up_block_types", ["UpDecoderBlock2D"] * levels)
+    file.only("use_quant_conv", False)
+    file.only("use_post_quant_conv", False)
+    file.only("latents_mean", None)
+    file.only("latents_std", None)
+    file.agree("in_channels", config.in_channels)
+    file.agree("out_channels", config.in_channels)
+    file.agree("latent_channels", config.latent_channels)
+    file.agree("block_out_channels", list(config.block_out_channels))
+    file.agree("layers_per_block", config.layers_per_block)
+    file.agree("mid_block_add_attention", config.mid_attention)
+    return replace(
+        config,
+        norm_num_groups=file.size("norm_num_groups", config.norm_num_groups),
+        scaling_factor=file.number("scaling_factor", config.scaling_factor, most=100.0),
+        shift_factor=file.offset("shift_factor", config.shift_factor),
+    )
+
+
+def _derive(part: Part) -> AutoencoderConfig:
+    levels = range(part.count("decoder.up_blocks."))
+    widths = [part.shape(f"decoder.up_blocks.{i}.resnets.0.conv1.weight", 4)[0] for i in levels]
+    return AutoencoderConfig(
+        in_channels=part.shape("decoder.conv_out.weight", 4)[0],
+        latent_channels=part.shape("decoder.conv_in.weight", 4)[1],
+        block_out_channels=tuple(reversed(widths)),
+        layers_per_block=max(1, part.count("decoder.up_blocks.0.resnets.") - 1),
+        mid_attention=part.count("decoder.mid_block.attentions.") > 0,
+    )

@@ -1,0 +1,147 @@
+"""What a model folder provides to the engine, and the rows of work it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from mezzotint.types import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The range a model takes; sizes in pixels, guidance in diffusers' meaning."""
+
+    side_multiple: int
+    min_side: int
+    max_side: int
+    min_pixels: int
+    max_pixels: int
+    max_steps: int
+    max_guidance: float
+    max_prompt_tokens: int  # template included
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A named set of choices; None leaves the choice to the request."""
+
+    key: str
+    zh: str
+    en: str
+    width: int
+    height: int
+    steps: int
+    guidance: float
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotShapes:
+    """The most that one request needs of each buffer, in elements."""
+
+    latent_tokens: int
+    latent_width: int
+    caption_tokens: int
+    caption_width: int
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model's description: plain values and pure functions, no tensors."""
+
+    name: str  # as shown and recorded
+    family: str  # the model folder
+    packing: Literal["tokens", "batch"]
+    prediction: Literal["velocity", "epsilon"]
+    sampler: Literal["flow_euler", "ddim"]
+    guidance_convention: Literal["pos + g (pos - neg)"]
+    sizes: tuple[tuple[int, int], ...]  # (width, height) worth offering; the first is the default
+    steps: int
+    guidance: float
+    limits: Limits
+    presets: tuple[Preset, ...]
+    slot_shapes: SlotShapes
+    sigmas: Callable[[int], tuple[float, ...]]  # steps -> noise levels, steps + 1 of them
+    signature: Callable[[Recipe, int], tuple[object, ...]]  # equal ones may run as one batch
+    cost: Callable[[Recipe], float]  # TFLOP of one denoise step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeRow:
+    """Encode a prompt (and its negative) and draw the noise, into a slot."""
+
+    slot: int
+    prompt_ids: tuple[int, ...]
+    negative_ids: tuple[int, ...] | None  # None: not guided
+    width: int
+    height: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """One denoise step of one request."""
+
+    slot: int
+    width: int
+    height: int
+    prompt_tokens: int
+    negative_tokens: int | None  # None: no unconditional forward in this step
+    sigma: float
+    next_sigma: float
+    guidance: float
+    rescale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodeRow:
+    """Turn a slot's latent into pixels."""
+
+    slot: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlotBuffers:
+    """The static memory of all requests in flight; row s belongs to slot s."""
+
+    latents: Tensor  # [N, latent_tokens, latent_width] float32
+    captions: Tensor  # [N, 2, caption_tokens, caption_width], with the prompt and the negative
+    pixels: Tensor  # [N, pixels, 3] uint8
+
+
+class Tokenize(Protocol):
+    def __call__(self, prompt: str) -> tuple[int, ...]:
+        """The prompt's token ids, template included."""
+        ...
+
+
+class Encode(Protocol):
+    def __call__(self, rows: Sequence[EncodeRow], slots: SlotBuffers) -> None: ...
+
+
+class Denoise(Protocol):
+    def __call__(self, rows: Sequence[StepRow], slots: SlotBuffers) -> None: ...
+
+
+class Decode(Protocol):
+    def __call__(self, rows: Sequence[DecodeRow], slots: SlotBuffers) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class LoadedModel:
+    """A model ready to run: its spec, its tokenizer and the programs of its three stages."""
+
+    spec: ModelSpec
+    weights_id: str  # sha256 that names the weights
+    tokenize: Tokenize
+    encode: Encode
+    denoise: Denoise
+    decode: Decode

@@ -1,0 +1,170 @@
+"""The single-stream diffusion transformer of Z-Image, on packed sequences.
+
+Source: the Z-Image report (arXiv 2511.22699) and the released configuration. Shapes in comments:
+T tokens of all requests laid end to end, R requests, D = dim.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mezzotint.kernels import (
+    attention,
+    linear,
+    qk_norm_rope,
+    residual_norm,
+    residual_norm_modulate,
+    rms_norm_modulate,
+    swiglu,
+)
+from mezzotint.models.zimage.config import MODULATION_WIDTH, TransformerConfig
+from mezzotint.models.zimage.layout import Layout, Sequence
+from mezzotint.models.zimage.modulation import Modulation, Modulations
+
+FINAL_NORM_EPS = 1e-6
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU between sandwich norms; modulated by time unless it reads captions."""
+
+    def __init__(self, config: TransformerConfig, modulated: bool) -> None:
+        super().__init__()
+        dim, hidden = config.dim, config.ffn_hidden
+        self.num_heads = config.num_heads
+        self.eps = config.norm_eps
+        self.qkv = nn.Parameter(torch.empty(3 * dim, dim))
+        self.q_norm = nn.Parameter(torch.empty(config.head_dim))
+        self.k_norm = nn.Parameter(torch.empty(config.head_dim))
+        self.out = nn.Parameter(torch.empty(dim, dim))
+        self.w13 = nn.Parameter(torch.empty(2 * hidden, dim))
+        self.w2 = nn.Parameter(torch.empty(dim, hidden))
+        self.attention_norm1 = nn.Parameter(torch.empty(dim))
+        self.attention_norm2 = nn.Parameter(torch.empty(dim))
+        self.ffn_norm1 = nn.Parameter(torch.empty(dim))
+        self.ffn_norm2 = nn.Parameter(torch.empty(dim))
+        self.modulation = nn.Linear(MODULATION_WIDTH, 4 * dim) if modulated else None
+
+    def forward(self, x: Tensor, seq: Sequence, m: Modulation | None = None) -> Tensor:
+        """x [T, D] -> [T, D]."""
+        scale_msa, gate_msa = (m.scale_msa, m.gate_msa) if m else (None, None)
+        scale_mlp, gate_mlp = (m.scale_mlp, m.gate_mlp) if m else (None, None)
+        h = rms_norm_modulate(x, self.attention_norm1, self.eps, scale_msa, seq.request)
+        x, h = residual_norm_modulate(
+            x,
+            self._attend(h, seq),
+            self.attention_norm2,
+            self.ffn_norm1,
+            self.eps,
+            gate_msa,
+            scale_mlp,
+            seq.request,
+        )
+        h = linear(swiglu(linear(h, self.w13)), self.w2)
+        return residual_norm(x, h, self.ffn_norm2, self.eps, gate_mlp, seq.request)
+
+    def _attend(self, h: Tensor, seq: Sequence) -> Tensor:
+        q, k, v = qk_norm_rope(
+            linear(h, self.qkv),
+            self.q_norm,
+            self.k_norm,
+            seq.cos,
+            seq.sin,
+            self.eps,
+            self.num_heads,
+            self.num_heads,
+            interleaved=True,
+        )
+        return linear(attention(q, k, v, seq.segments), self.out)
+
+    def modulate(self, c: Tensor) -> Tensor:
+        """c [R, 256], raw (no SiLU) -> [R, 4, D]: scale, gate, scale, gate of a Modulation."""
+        if self.modulation is None:
+            raise TypeError("a caption block has no modulation")
+        rows = self.modulation(c).float().unflatten(-1, (4, -1))  # [R, 4, D]
+        return torch.stack(
+            [1 + rows[:, 0], rows[:, 1].tanh(), 1 + rows[:, 2], rows[:, 3].tanh()], 1
+        )
+
+
+class Transformer(nn.Module):
+    """Predicts the flow's velocity (clean minus noise) at every image token."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.dim
+        self.t_embedder = nn.Sequential(
+            nn.Linear(MODULATION_WIDTH, config.time_hidden),
+            nn.SiLU(),
+            nn.Linear(config.time_hidden, MODULATION_WIDTH),
+        )
+        self.x_embedder = nn.Linear(config.patch_width, dim)
+        self.cap_norm = nn.Parameter(torch.empty(config.caption_width))
+        self.cap_embedder = nn.Linear(config.caption_width, dim)
+        self.x_pad_token = nn.Parameter(torch.empty(1, dim))
+        self.cap_pad_token = nn.Parameter(torch.empty(1, dim))
+        self.noise_refiner = _blocks(config, config.num_refiner_layers, modulated=True)
+        self.context_refiner = _blocks(config, config.num_refiner_layers, modulated=False)
+        self.layers = _blocks(config, config.num_layers, modulated=True)
+        self.final_modulation = nn.Linear(MODULATION_WIDTH, dim)
+        self.final = nn.Linear(dim, config.patch_width)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.x_pad_token.dtype
+
+    def forward(self, x: Tensor, captions: Tensor, layout: Layout, m: Modulations) -> Tensor:
+        """One velocity per image token of every segment.
+
+        x: patches of every request [sum of image tokens, patch_width]; captions: refined, padded
+        captions of every segment [sum of caption tokens, D]
+        -> [sum of image tokens over segments, patch_width].
+        """
+        x = torch.cat([self.x_embedder(x.to(self.dtype)), self.x_pad_token])[layout.image_source]
+        for block, modulation in zip(self.noise_refiner, m.noise_refiner, strict=True):
+            x = block(x, layout.images, modulation)
+        x = torch.cat([x, captions])[layout.joint_source]
+        for block, modulation in zip(self.layers, m.layers, strict=True):
+            x = block(x, layout.joint, modulation)
+        return self._head(x[layout.output], layout.joint.request[layout.output], m.final_scale)
+
+    def refine_captions(self, features: Tensor, source: Tensor, seq: Sequence) -> Tensor:
+        """Embed text features, pad with the learned token and refine; once per prompt.
+
+        features [sum of exact lengths, caption_width]; source [sum of padded lengths]: each row's
+        place in [features ; pad token] -> [sum of padded lengths, D].
+        """
+        c = rms_norm_modulate(features.to(self.dtype), self.cap_norm, self.config.norm_eps)
+        x = torch.cat([self.cap_embedder(c), self.cap_pad_token])[source]
+        for block in self.context_refiner:
+            x = block(x, seq)
+        return x
+
+    def modulation_rows(self, t: Tensor) -> Tensor:
+        """All that the time decides. t [R], 1 - sigma -> [R, 4 * blocks + 1, D]; float32."""
+        c = self.t_embedder(_sinusoid(t * self.config.t_scale).to(self.dtype))
+        final = 1 + self.final_modulation(functional.silu(c)).float()
+        blocks = (*self.noise_refiner, *self.layers)
+        return torch.cat([*(cast("Block", b).modulate(c) for b in blocks), final[:, None]], 1)
+
+    def _head(self, x: Tensor, request: Tensor, scale: Tensor) -> Tensor:
+        y = functional.layer_norm(x.float(), x.shape[-1:], eps=FINAL_NORM_EPS)
+        y = y * (scale if scale.shape[0] == 1 else scale[request])
+        return cast("Tensor", self.final(y.to(x.dtype)))
+
+
+def _blocks(config: TransformerConfig, num: int, modulated: bool) -> nn.ModuleList:
+    return nn.ModuleList(Block(config, modulated) for _ in range(num))
+
+
+def _sinusoid(t: Tensor) -> Tensor:
+    """t [R] -> [R, 256]: cosines first, then sines; periods up to 10000."""
+    half = MODULATION_WIDTH // 2
+    k = torch.arange(half, dtype=torch.float32, device=t.device)
+    angles = t[:, None].float() * torch.exp(-math.log(10000.0) * k / half)
+    return torch.cat([angles.cos(), angles.sin()], -1)

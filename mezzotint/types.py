@@ -1,0 +1,163 @@
+"""Frozen values that flow down the pipe: Request -> Recipe -> (Pack) -> Image, and the Runner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Format = Literal["png", "webp", "jpeg"]
+MetadataLevel = Literal["full", "minimal", "none"]
+ProgressStage = Literal["queued", "encode", "denoise", "decode", "file"]
+Precision = Literal["fp32", "bf16"]
+
+MAX_SEED = 2**63 - 1
+
+
+class MezzotintError(Exception):
+    """Base of every error a user can cause; its text is one sentence with the remedy."""
+
+
+class RequestError(MezzotintError, ValueError):
+    """A request asks for something outside the limits."""
+
+
+class ConfigError(MezzotintError, ValueError):
+    """A flag, an environment variable or the configuration file is wrong."""
+
+
+class ModelError(MezzotintError):
+    """A model's files are missing, damaged, unsafe or of another kind."""
+
+
+class ResourceError(MezzotintError):
+    """The machine lacks what the work needs: memory, disk, a GPU, a GPU feature."""
+
+
+class Cancelled(MezzotintError):
+    """The picture was cancelled before it was finished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One picture asked for; None means the model's own default.
+
+    Sizes are in pixels. `guidance` has diffusers' meaning: pred = pos + g * (pos - neg), so it is
+    the usual CFG weight minus one and 0 turns it off. `guidance_rescale` caps the norm of the
+    guided prediction at that multiple of the conditional one's (0: no cap). Guidance stops once
+    the time 1 - sigma exceeds `guidance_truncation`. A seed of -1 is drawn at random and recorded.
+    """
+
+    prompt: str
+    negative_prompt: str = ""
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    guidance_rescale: float = 0.0
+    guidance_truncation: float = 1.0
+    seed: int | None = None
+    preset: str | None = None
+    format: Format = "png"
+    metadata: MetadataLevel = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A request with every choice made: all that decides the pixels, and nothing else."""
+
+    prompt: str
+    negative_prompt: str
+    width: int  # px
+    height: int  # px
+    steps: int
+    guidance: float  # diffusers' meaning: CFG - 1
+    guidance_rescale: float
+    guidance_truncation: float
+    seed: int
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step runs a second, unconditional forward."""
+        return self.guidance > 0.0 and self.guidance_truncation > 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What besides the recipe decides the bytes: the model and the machine kind."""
+
+    model: str
+    weights: str  # sha256 over the weight files' headers and sizes
+    precision: str
+    device: str
+    versions: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One timed piece of work: stage name, start and length in milliseconds since submission."""
+
+    stage: str
+    start_ms: float
+    length_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """A finished picture: pixels, the file's bytes and how it was made."""
+
+    pixels: np.ndarray  # [height, width, 3] uint8
+    data: bytes  # the encoded file
+    format: Format
+    recipe: Recipe
+    provenance: Provenance
+    spans: tuple[Span, ...] = field(default=())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file's bytes to `path` and return it; an existing file is an error."""
+        path = Path(path)
+        with path.open("xb") as file:
+            file.write(self.data)
+        return path
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a request stands: `step` of `steps` are done in the named stage."""
+
+    stage: ProgressStage
+    step: int
+    steps: int
+
+
+class Ticket(Protocol):
+    """A hold on one submitted request."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    def result(self, timeout: float | None = None) -> Image:
+        """Wait for the picture; raises its error, Cancelled, or TimeoutError (seconds)."""
+        ...
+
+    def cancel(self) -> bool:
+        """Ask for an end within two steps; False when it had already finished."""
+        ...
+
+    def done(self) -> bool: ...
+
+    def on_progress(self, callback: Callable[[Progress], None]) -> None:
+        """Call back with every later Progress, from the engine's thread: return quickly."""
+        ...
+
+
+class Runner(Protocol):
+    """Anything that turns requests into pictures: an engine, a pool of them, a fake in tests."""
+
+    def submit(self, request: Request) -> Ticket: ...
+
+    def close(self) -> None: ...

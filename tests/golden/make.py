@@ -1,0 +1,44 @@
+"""Make the golden picture: `make golden`, after a change that is meant to change pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from mezzotint import Engine
+from mezzotint.engine.engine import Image
+
+FOLDER = Path(__file__).parent
+PICTURE = FOLDER / "apple.png"
+RECORD = FOLDER / "apple.json"
+
+
+def golden_image() -> Image:
+    """The picture that must not change unless a change means it to."""
+    with Engine(threads=2) as engine:
+        return engine.generate("a red apple on green grass", seed=7)[0]
+
+
+def machine_kind() -> dict[str, str]:
+    """What decides the last bits besides our code: instruction set, kernels, version of torch."""
+    return {
+        "machine": platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+    }
+
+
+def main() -> None:
+    image = golden_image()
+    PICTURE.write_bytes(image.data)
+    record = {"pixels_sha256": hashlib.sha256(image.pixels.tobytes()).hexdigest()} | machine_kind()
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"{PICTURE}: {record}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The engine on an NVIDIA GPU: the same pictures as on the CPU, and nothing left behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mezzotint import Cancelled, Engine, Request
+
+REQUESTS = [
+    Request(prompt="a red apple on green grass", seed=1),
+    Request(prompt="a blue car", seed=2, width=160, height=112, steps=6),
+    Request(prompt="three yellow stars", seed=3, guidance=3.0, negative_prompt="a cat", steps=7),
+    Request(prompt="a cat " * 40, seed=4, steps=5, guidance=0.0),
+    Request(prompt="a penguin in the snow", seed=5, guidance=2.0, guidance_rescale=0.9),
+]
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def pictures(engine: Engine) -> list[np.ndarray]:
+    return [ticket.result(120).pixels for ticket in engine.submit_all(REQUESTS)]
+
+
+@pytest.fixture(scope="module")
+def on_cpu() -> list[np.ndarray]:
+    with Engine(device="cpu") as engine:
+        return pictures(engine)
+
+
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with Engine(device="cuda", precision=request.param) as engine:
+        yield engine
+
+
+def test_pictures_equal_the_cpus(engine: Engine, on_cpu: list[np.ndarray]) -> None:
+    ratios = [psnr(a, b) for a, b in zip(pictures(engine), on_cpu, strict=True)]
+    print(engine.provenance.precision, [round(r, 1) for r in ratios])
+    assert min(ratios) >= (50.0 if engine.provenance.precision == "fp32" else 25.0)
+
+
+def test_the_same_request_makes_the_same_bytes(engine: Engine) -> None:
+    first = [ticket.result(120).data for ticket in engine.submit_all(REQUESTS)]
+    again = [ticket.result(120).data for ticket in engine.submit_all(REQUESTS)]
+    assert first == again
+
+
+def test_spans_come_from_the_device_and_fit_the_whole(engine: Engine) -> None:
+    image = engine.submit(REQUESTS[0]).result(120)
+    assert engine.stats().clock == "device"
+    stages = [span.stage for span in image.spans]
+    assert stages.count("denoise") == image.recipe.steps
+    end = max(span.start_ms + span.length_ms for span in image.spans)
+    assert sum(span.length_ms for span in image.spans) <= 1.05 * end
+
+
+def test_cancel_and_memory_return_to_the_baseline(engine: Engine) -> None:
+    pictures(engine)
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    for _ in range(10):
+        ticket = engine.submit(replace(REQUESTS[0], steps=120))
+        assert ticket.cancel()
+        with pytest.raises(Cancelled):
+            ticket.result(60)
+    pictures(engine)
+    torch.cuda.synchronize()
+    assert torch.cuda.memory_allocated() <= before + 2**20
