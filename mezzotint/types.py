@@ -1,11 +1,10 @@
-"""Frozen values that flow down the pipe: Request -> Recipe -> (Pack) -> Image, and the Runner."""
+"""Frozen values that flow down the pipe: Request -> Recipe -> (Pack) -> Image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,32 +131,3 @@ class Progress:
     stage: ProgressStage
     step: int
     steps: int
-
-
-class Ticket(Protocol):
-    """A hold on one submitted request."""
-
-    @property
-    def recipe(self) -> Recipe: ...
-
-    def result(self, timeout: float | None = None) -> Image:
-        """Wait for the picture; raises its error, Cancelled, or TimeoutError (seconds)."""
-        ...
-
-    def cancel(self) -> bool:
-        """Ask for an end within two steps; False when it had already finished."""
-        ...
-
-    def done(self) -> bool: ...
-
-    def on_progress(self, callback: Callable[[Progress], None]) -> None:
-        """Call back with every later Progress, from the engine's thread: return quickly."""
-        ...
-
-
-class Runner(Protocol):
-    """Anything that turns requests into pictures: an engine, a pool of them, a fake in tests."""
-
-    def submit(self, request: Request) -> Ticket: ...
-
-    def close(self) -> None: ...

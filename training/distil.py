@@ -6,6 +6,7 @@ and more steps still work, since every phase of the schedule is trained, not eig
 
 import argparse
 import copy
+from itertools import pairwise
 
 import torch
 from diffusers import ZImageTransformer2DModel
@@ -89,7 +90,7 @@ def _loss(
         s = levels[0].view(-1, 1, 1, 1)
         noisy = (1 - s) * z + s * torch.randn_like(z)
         x = noisy
-        for now, then in zip(levels[:-1], levels[1:], strict=True):
+        for now, then in pairwise(levels):
             step = (now - then).view(-1, 1, 1, 1)
             x = x + step * guided(teacher, x, now, text, mask, empty, guidance, geo)
         target = (x - noisy) / (levels[0] - levels[2]).view(-1, 1, 1, 1)

@@ -20,7 +20,7 @@ from training.data.plan import NO_COLOUR, Plan, World, is_held_out, sample_plan
 from training.data.render import Stage, know, render, set_stage
 from training.device import autocast, choose_device
 from training.judge import Judge, Truth, Verdict, truth_of
-from training.painter import Painter, Recipe, load_painter, paint
+from training.painter import DEFAULT_RECIPE, Painter, Recipe, load_painter, paint
 from training.tokenizer import wrap
 
 _SQUARE = (128, 128)
@@ -37,7 +37,7 @@ class Trial:
     pairs: bool = False
     size: tuple[int, int] = _SQUARE
     phase: str = "student"
-    recipe: Recipe = Recipe()
+    recipe: Recipe = DEFAULT_RECIPE
 
 
 def trials() -> list[Trial]:
@@ -150,7 +150,7 @@ def _score(
 
 @torch.no_grad()
 def _mark(judge: Judge, pictures: Tensor, truth: Truth) -> dict[str, float]:
-    """Shares of right answers. Of pairs: whether the two likeliest subjects are the two asked for."""
+    """Shares of right answers; of pairs, whether both subjects are the two likeliest."""
     verdicts = []
     for i in range(0, len(pictures), _CHUNK):
         with autocast(pictures.device.type):
@@ -175,7 +175,7 @@ def _mark(judge: Judge, pictures: Tensor, truth: Truth) -> dict[str, float]:
 
 @torch.no_grad()
 def _psnr(stage: Stage, painter: Painter, size: tuple[int, int], count: int) -> dict[str, float]:
-    """PSNR of the autoencoder on held-out combinations: of the mean error, and the mean over pictures."""
+    """The autoencoder on held-out combinations: PSNR of the mean error, and mean PSNR."""
     random = Random(5)
     held_out = lambda p: is_held_out(stage.world, p)  # noqa: E731
     plans = [sample_plan(stage.world, random, held_out) for _ in range(max(count, 8))]

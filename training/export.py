@@ -1,4 +1,4 @@
-"""Export: the run as a folder in diffusers' layout, with its card, notice, subjects and checksums."""
+"""Export: the run as a folder in diffusers' layout, with card, notice, subjects, checksums."""
 
 import argparse
 import hashlib
@@ -32,7 +32,9 @@ def export(painter: Painter, options: argparse.Namespace) -> None:
     pipeline.save_pretrained(folder, max_shard_size="14MB")
     weights = sum(p.stat().st_size for p in folder.rglob("*.safetensors"))
     if weights > _LIMIT_BYTES:
-        raise ValueError(f"the weights take {weights} bytes, the limit is {_LIMIT_BYTES}; shrink Sizes")
+        raise ValueError(
+            f"the weights take {weights} bytes, the limit is {_LIMIT_BYTES}; shrink Sizes"
+        )
     world, _ = know(art.load(options.art))
     (folder / "subjects.json").write_text(_subjects(world), encoding="utf-8")
     shutil.copy(Path(__file__).with_name("NOTICE"), folder / "NOTICE")
@@ -95,7 +97,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--phase", default="student", choices=("student", "dit"))
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args(arguments)
-    export(load_painter(options.out, options.phase, options.tokenizer, "cpu", options.smoke), options)
+    export(
+        load_painter(options.out, options.phase, options.tokenizer, "cpu", options.smoke), options
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The transformer's forward for a whole batch of one size: diffusers' modules, no loop over samples.
+"""The transformer's forward for a whole batch of one size, over diffusers' own modules.
 
 Equal to ZImageTransformer2DModel's own forward (a test holds it to 1e-4), image pads included.
 """
@@ -75,7 +75,7 @@ def predict(
 
 
 class RealRope:
-    """diffusers' attention processor with RoPE in cosines and sines: the compiler cannot fuse complex."""
+    """diffusers' attention processor with real RoPE: the compiler cannot fuse complex."""
 
     _attention_backend = None
     _parallel_config = None
@@ -101,7 +101,7 @@ def use_real_rope(model: ZImageTransformer2DModel) -> None:
 
 
 def compile_blocks(model: ZImageTransformer2DModel) -> None:
-    """Compile each block; equal blocks share graphs, so this costs seconds where a whole costs 84."""
+    """Compile each block; equal blocks share graphs, so it costs seconds, not minutes."""
     torch._dynamo.config.recompile_limit = 128
     for block in (*model.layers, *model.noise_refiner, *model.context_refiner):
         block.compile(dynamic=False)

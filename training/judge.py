@@ -23,12 +23,14 @@ from training.device import autocast, choose_device
 from training.model import SMOKE, Sizes, build_vae
 from training.phase import Phase
 
-_VAE_EVERY = 4  # one batch in so many passes through the autoencoder, whose softness must not matter
+_VAE_EVERY = (
+    4  # one batch in so many passes through the autoencoder, whose softness must not matter
+)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Logits: subject [B, subjects], colour [B, 10], background [B, 28], style [B, 3], count [B, 6]."""
+    """Logits [B, classes] of subject, colour, background, style and count."""
 
     subject: Tensor
     colour: Tensor
@@ -39,7 +41,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a batch shows, on the device: subjects int64 [B, 2] (equal for one), the rest int64 [B]."""
+    """What a batch shows: subjects int64 [B, 2] (equal for one), the rest int64 [B]."""
 
     subjects: Tensor
     colour: Tensor

@@ -47,7 +47,10 @@ def encode_bank(
     if device.type == "cuda":
         torch.cuda.synchronize()
     spent = time.monotonic() - start
-    print(f"latents {size.width}x{size.height}: {done} in {spent:.0f} s, {done / spent:.0f}/s", flush=True)
+    print(
+        f"latents {size.width}x{size.height}: {done} in {spent:.0f} s, {done / spent:.0f}/s",
+        flush=True,
+    )
     tokens = torch.from_numpy(captioned.tokens).to(device)
     length = torch.from_numpy(captioned.length).to(device)
     return Bank(size.width, size.height, torch.cat(latents), tokens, length)

@@ -28,6 +28,9 @@ class Recipe:
     guidance: float = 0.0
 
 
+DEFAULT_RECIPE = Recipe()
+
+
 @dataclass(frozen=True)
 class Painter:
     """Text encoder, transformer, autoencoder and tokenizer, on one device."""
@@ -72,7 +75,7 @@ def paint(
 def _paint(
     painter: Painter, captions: list[str], width: int, height: int, recipe: Recipe, noise: Tensor
 ) -> Tensor:
-    """Captions that pad to 32 tokens and those that pad to 64 are drawn apart, as the pipeline does."""
+    """Captions that pad to 32 tokens and those that pad to 64 are drawn apart."""
     _, lengths = encode(painter.tokenizer, captions, LONG)
     out = torch.empty(len(captions), 3, height, width, device=painter.device)
     for padded, fits in ((SHORT, lengths <= SHORT), (LONG, lengths > SHORT)):

@@ -1,5 +1,7 @@
 """Sampling for evaluation and sheets: the pipeline's Euler steps, a whole batch at a time."""
 
+from itertools import pairwise
+
 import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import Tensor
@@ -35,7 +37,7 @@ def sample(
     """Latents [B, 16, H/8, W/8] from noise of that shape."""
     sigmas = shifted(torch.linspace(1, 0, steps + 1, device=noise.device))
     z = noise
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for now, then in pairwise(sigmas):
         sigma = now.expand(len(z))
         z = z + (now - then) * guided(model, z, sigma, text, mask, empty, guidance, geo)
     return z

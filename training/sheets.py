@@ -76,7 +76,9 @@ def _grid(pictures: Tensor, columns: int) -> np.ndarray:
 
 def _stack(sheets: list[np.ndarray]) -> np.ndarray:
     widest = max(s.shape[1] for s in sheets)
-    pad = [np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0)), constant_values=255) for s in sheets]
+    pad = [
+        np.pad(s, ((0, 0), (0, widest - s.shape[1]), (0, 0)), constant_values=255) for s in sheets
+    ]
     return np.concatenate(pad)
 
 
@@ -95,7 +97,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args(arguments)
-    painter = load_painter(options.out, options.phase, options.tokenizer, choose_device(), options.smoke)
+    painter = load_painter(
+        options.out, options.phase, options.tokenizer, choose_device(), options.smoke
+    )
     torch.set_grad_enabled(False)
     draw_sheets(painter, options)
 

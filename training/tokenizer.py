@@ -1,4 +1,4 @@
-"""The tokenizer: byte-level BPE trained on captions, saved as a Qwen2Tokenizer with Z-Image's template."""
+"""The tokenizer: byte-level BPE, saved as a Qwen2Tokenizer with Z-Image's template."""
 
 import json
 from collections.abc import Iterable

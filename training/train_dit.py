@@ -151,7 +151,9 @@ def flow_loss(encoder: Qwen3Model, model: ZImageTransformer2DModel, sample: Samp
     even = torch.rand_like(sigma)
     sigma = torch.where(torch.rand_like(sigma) < 0.15, even, sigma)
     s = sigma.view(-1, 1, 1, 1)
-    velocity = predict(model, (1 - s) * z + s * noise, 1 - sigma, text, sample.mask, sample.geometry)
+    velocity = predict(
+        model, (1 - s) * z + s * noise, 1 - sigma, text, sample.mask, sample.geometry
+    )
     return F.mse_loss(velocity.float(), z - noise)
 
 

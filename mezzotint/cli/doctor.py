@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import textwrap
 from dataclasses import asdict
 
 import typer
@@ -34,12 +35,12 @@ def doctor(json: opt.Json = False) -> None:
 
 
 def _print(check: Check) -> None:
-    import textwrap
-
     status = typer.style(check.status, fg=_COLOURS[check.status], bold=True)
-    lines = textwrap.wrap(check.found, width=63, break_long_words=False) or [""]
-    typer.echo(f"{status}  {check.name:<9} {lines[0]}")
-    for line in lines[1:]:
+    first, *rest = _wrapped(check.found)
+    typer.echo(f"{status}  {check.name:<9} {first}")
+    for line in (*rest, *(_wrapped(f"fix: {check.fix}") if check.fix else ())):
         typer.echo(f"{'':15} {line}")
-    if check.fix:
-        typer.echo(f"{'':15} fix: {check.fix}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, width=64, break_long_words=False, break_on_hyphens=False) or [""]

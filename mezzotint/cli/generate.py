@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from mezzotint.cli import options as opt
 from mezzotint.cli.order import Order, read_prompts
 from mezzotint.cli.run import Destination, Report, run_order
@@ -46,7 +44,6 @@ def generate(
     mezzotint generate "一只戴草帽的猫" --n 4 --out cats/
     mezzotint generate --from cats/一只戴草帽的猫-s7-0.png --steps 30
     """
-    started = time.monotonic()
     flags = {
         "model": model,
         "variant": variant,
@@ -70,4 +67,4 @@ def generate(
         negative=negative,
     )
     report = Report(json=json, profile=profile, quiet=quiet)
-    run_order(started, flags, order, from_file, Destination(out, force), report)
+    run_order(flags, order, from_file, Destination(out, force), report)

@@ -53,14 +53,14 @@ class _Plan:
 
 
 def run_order(
-    started: float,
     flags: Mapping[str, object],
     order: Order,
     from_file: Path | None,
     destination: Destination,
     report: Report,
 ) -> None:
-    """Do what `generate` was asked; `started` is when, on the monotonic clock (seconds)."""
+    """Make, write and report the pictures of an order; typer.Exit after a signal."""
+    started = time.monotonic()
     if destination.out == "-" and report.json:
         raise RequestError("--out - and --json both want stdout; give a file or leave --json out")
     plan = _plan(flags, order, from_file, destination)

@@ -82,11 +82,26 @@ class Loop:
         self._files.shutdown()
 
     def _run(self) -> None:
-        while self._open or self._launches:
-            self._read_inbox()
-            for pack in self._scheduler.tick():
-                self._launch(pack)
-            self._reap()
+        try:
+            while self._open or self._launches:
+                self._read_inbox()
+                for pack in self._scheduler.tick():
+                    self._launch(pack)
+                self._reap()
+        except BaseException as error:  # a defect of ours must leave nobody waiting for ever
+            self._abandon(error)
+            raise
+
+    def _abandon(self, error: BaseException) -> None:
+        with self._lock:
+            self._closed = True
+        while not self._inbox.empty():
+            command = self._inbox.get()
+            if isinstance(command, _Submit):
+                self._tickets[command.work.id] = command.ticket
+        for ticket in self._tickets.values():
+            ticket.future.set_exception(error)
+        self._tickets.clear()
 
     def _read_inbox(self) -> None:
         idle = self._open and not self._tickets and not self._launches
@@ -149,7 +164,9 @@ class Loop:
         self._note(pack, interval)
         self._report(completion)
         for request in completion.finished:
-            self._files.submit(self._finish, self._tickets.pop(request), pictures[request])
+            ticket = self._tickets.pop(request, None)
+            if ticket is not None:
+                self._files.submit(self._finish, ticket, pictures[request])
 
     def _pictures(self, pack: Pack) -> dict[int, np.ndarray]:
         if not isinstance(pack, DecodePack):
@@ -175,17 +192,20 @@ class Loop:
 
     def _tell(self, request: int, stage: ProgressStage, step: int) -> None:
         ticket = self._tickets[request]
-        ticket.report(Progress(stage, step, ticket.recipe.steps))
+        try:
+            ticket.report(Progress(stage, step, ticket.recipe.steps))
+        except Exception as error:  # the caller's own callback broke: its request ends with that
+            self._drop(request, error)
 
     def _finish(self, ticket: EngineTicket, pixels: np.ndarray) -> None:
         try:
             image = self._make_image(ticket, pixels)
+            ticket.report(Progress("file", ticket.recipe.steps, ticket.recipe.steps))
         except Exception as error:  # the caller must hear of it, whatever it is
             self._stats.record("failed")
             ticket.future.set_exception(error)
             return
         self._stats.record("finished", image.spans)
-        ticket.report(Progress("file", ticket.recipe.steps, ticket.recipe.steps))
         ticket.future.set_result(image)
 
 

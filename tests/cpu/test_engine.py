@@ -127,6 +127,31 @@ def test_a_failing_stage_ends_its_request_and_no_other(
     assert engine.submit(APPLE).result(60).recipe == engine.submit(APPLE).result(60).recipe
 
 
+def test_a_callback_that_breaks_ends_its_own_request(engine: Engine) -> None:
+    def broken(progress: Progress) -> None:
+        raise ZeroDivisionError(progress.stage)
+
+    for stage in ("denoise", "file"):
+        ticket = engine.submit(replace(APPLE, steps=20))
+        ticket.on_progress(lambda p, s=stage: broken(p) if p.stage == s else None)
+        with pytest.raises(ZeroDivisionError, match=stage):
+            ticket.result(60)
+    assert engine.submit(APPLE).result(60).recipe.seed == 3
+
+
+def test_a_defect_of_the_scheduler_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(slots=1)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # the thread reports it as well
+    monkeypatch.setattr(
+        engine._scheduler.__class__, "complete", lambda *_: (_ for _ in ()).throw(KeyError("lost"))
+    )
+    with pytest.raises(KeyError, match="lost"):
+        engine.submit(APPLE).result(60)
+    with pytest.raises(Cancelled, match="closed"):
+        engine.submit(APPLE)
+    engine.close()
+
+
 def test_more_requests_than_slots_all_end(engine: Engine) -> None:
     images = engine.generate([f"{n} cars" for n in range(7)], seed=1, steps=1)
     assert [image.recipe.prompt for image in images] == [f"{n} cars" for n in range(7)]

@@ -74,7 +74,8 @@ def test_chinese_captions_are_well_formed(world):
     for i in range(800):
         plan = sample_plan(world, random)
         text = chinese.caption(world, plan, random, long=i % 5 == 0)
-        assert re.search(r"[\u4e00-\u9fff]", text) and "{" not in text
+        assert re.search(r"[\u4e00-\u9fff]", text)
+        assert "{" not in text
         assert not re.search(r"的的|，，|在在|一两|  ", text), text
         names = [n for t in plan.things for n in world.subjects[t.subject].chinese]
         assert any(n in text for n in names)
@@ -92,7 +93,8 @@ def test_english_captions_name_what_is_shown(world):
     for i in range(800):
         plan = sample_plan(world, random)
         text = english.caption(world, plan, random, long=i % 5 == 0).lower()
-        assert "{" not in text and "  " not in text
+        assert "{" not in text
+        assert "  " not in text
         if plan.kind != "count":
             names = [n for t in plan.things for n in world.subjects[t.subject].english]
             assert any(n in text for n in names), text
@@ -126,14 +128,16 @@ def test_things_stay_inside_every_size(world):
             for spot in spots:
                 half = spot.size * min(width, height) / 2
                 for centre, side in ((spot.x * width, width), (spot.y * height, height)):
-                    assert centre - half > -0.12 * side and centre + half < 1.12 * side
+                    assert centre - half > -0.12 * side
+                    assert centre + half < 1.12 * side
 
 
 def test_a_sprite_lands_where_it_was_put(stage):
     batch = _one(stage, subject=0, colour=NO_COLOUR, x=0.25, y=0.75, size=0.4)
     changed = (render(stage, batch)[0] < 0.98).any(0).nonzero().float()
     middle = changed.mean(0)
-    assert abs(middle[0] - 96) < 8 and abs(middle[1] - 32) < 8
+    assert abs(middle[0] - 96) < 8
+    assert abs(middle[1] - 32) < 8
     assert changed.amax(0).sub(changed.amin(0)).max() < 0.42 * 128
 
 

@@ -16,8 +16,14 @@ from training.data.render import know
 from training.evaluate import Trial, prompts_for
 from training.export import _pipeline
 from training.forward import geometry, predict, use_real_rope
-from training.model import SMOKE, Sizes, build_text_encoder, build_transformer, build_vae
-from training.model import count_parameters
+from training.model import (
+    SMOKE,
+    Sizes,
+    build_text_encoder,
+    build_transformer,
+    build_vae,
+    count_parameters,
+)
 from training.optim import Average, Optimizer, _orthogonal
 from training.painter import Recipe, load_painter, paint
 from training.tokenizer import wrap
@@ -94,7 +100,8 @@ def test_the_tokenizer_loads_as_qwen2_and_stores_no_truncation(words):
     )  # fmt: skip
     assert text == wrap("a red apple")
     long = tokenizer("苹果" * 600).input_ids
-    assert len(long) > 512 and tokenizer.decode(long) == "苹果" * 600
+    assert len(long) > 512
+    assert tokenizer.decode(long) == "苹果" * 600
     assert tokenizer.backend_tokenizer.truncation is None
     assert tokenizer.backend_tokenizer.padding is None
 
@@ -107,7 +114,8 @@ def test_captions_fit_their_columns(world, words, tmp_path):
     assert (found.length[:, :2] <= captions.SHORT).all()
     pad = found.tokens[0, 0, -1]
     first = found.tokens[0, 0]
-    assert (first[found.length[0, 0] :] == pad).all() and (first[: found.length[0, 0]] != pad).all()
+    assert (first[found.length[0, 0] :] == pad).all()
+    assert (first[: found.length[0, 0]] != pad).all()
 
 
 def test_trial_prompts_are_what_they_say(world, words):
@@ -125,7 +133,8 @@ def test_trial_prompts_are_what_they_say(world, words):
 
 def test_orthogonal_updates_have_unit_singular_values():
     values = torch.linalg.svdvals(_orthogonal(torch.randn(3, 64, 24)))
-    assert values.min() > 0.5 and values.max() < 1.4
+    assert values.min() > 0.5
+    assert values.max() < 1.4
 
 
 @pytest.mark.parametrize("muon", [True, False])

@@ -28,6 +28,9 @@ from model_variants import (
     tensors_of,
 )
 
+from mezzotint.models.checkpoint import Part
+from mezzotint.models.safetensors_file import Stamp, StoredTensor
+from mezzotint.models.shared import qwen3_keys
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder, Encoder
 from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
 from mezzotint.models.zimage.config import TransformerConfig
@@ -372,6 +375,18 @@ def test_full_size_map_fills_every_parameter(is_fused: bool) -> None:
         assert (rows, *keys[sources[0]][1:]) == tuple(parameter.shape)
         used += sources
     assert sorted(used) == sorted(keys)
+
+
+@pytest.mark.parametrize("num_layers", [35, 36])
+def test_full_size_text_encoder_with_or_without_its_last_layer(num_layers: int) -> None:
+    shapes = qwen3_keys.key_map(Qwen3Config(num_layers=num_layers + 1)).shapes
+    stamp = Stamp(Path("x.safetensors"), 0, 0)
+    tensors = {
+        name: StoredTensor(stamp, name, "BF16", tuple(shape), 0, 0)
+        for name, shape in shapes.items()
+    }
+    part = Part("the text encoder", stamp.path, (), tensors)
+    assert qwen3_keys.config_of(part, None) == Qwen3Config()
 
 
 def test_single_files_here_are_those_that_diffusers_reads(random_model: Path) -> None:

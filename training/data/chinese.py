@@ -10,13 +10,20 @@ _NUMBERS = {1: "一", 2: "两", 3: "三", 4: "四", 5: "五", 6: "六"}
 _COLOURS = dict(zip(COLOURS, "红橙黄绿蓝紫粉白黑灰", strict=True))
 _STYLES = (("3D", "3D渲染", "立体"), ("扁平", "扁平图标", "扁平化"), ("卡通", "卡通画", "手绘"))
 _SIZES = {
-    "tiny": ("很小很小的", "微小的", "极小的"), "small": ("小小的", "很小的", "小的"),
-    "big": ("大大的", "很大的", "大的"), "huge": ("巨大的", "超大的", "特别大的"),
+    "tiny": ("很小很小的", "微小的", "极小的"),
+    "small": ("小小的", "很小的", "小的"),
+    "big": ("大大的", "很大的", "大的"),
+    "huge": ("巨大的", "超大的", "特别大的"),
 }
 _PLACES = {
-    "left": ("左边", "左侧"), "right": ("右边", "右侧"), "top": ("上方", "上面"),
-    "bottom": ("下方", "下面"), "top left": ("左上角",), "top right": ("右上角",),
-    "bottom left": ("左下角",), "bottom right": ("右下角",),
+    "left": ("左边", "左侧"),
+    "right": ("右边", "右侧"),
+    "top": ("上方", "上面"),
+    "bottom": ("下方", "下面"),
+    "top left": ("左上角",),
+    "top right": ("右上角",),
+    "bottom left": ("左下角",),
+    "bottom right": ("右下角",),
 }
 _PAIRS = {
     "and": ("{a}和{b}", "{a}与{b}"),
@@ -28,8 +35,20 @@ _PAIRS = {
 }
 _OPENINGS = ("画{}", "请画{}", "{}的图片", "{}的照片", "生成{}", "帮我画{}")
 _PRAISE = ("可爱的", "漂亮的", "美丽的", "好看的")
-_ENDINGS = ("高清", "精美", "细节丰富", "高质量", "光线柔和", "构图居中", "色彩鲜艳", "简洁",
-            "专业摄影", "最佳质量", "4K", "杰作")
+_ENDINGS = (
+    "高清",
+    "精美",
+    "细节丰富",
+    "高质量",
+    "光线柔和",
+    "构图居中",
+    "色彩鲜艳",
+    "简洁",
+    "专业摄影",
+    "最佳质量",
+    "4K",
+    "杰作",
+)
 
 
 def caption(world: World, plan: Plan, random: Random, long: bool = False) -> str:
@@ -85,7 +104,11 @@ def _with_background(body: str, plan: Plan, random: Random) -> str:
     if plan.background >= len(PLAINS):
         phrases = SCENES[plan.background - len(PLAINS)].chinese
         scene = phrases[0] if random.random() < 0.5 else random.choice(phrases)
-        patterns = ("{s}，{b}", "{b}，{s}") if apart else ("{s}的{b}", "{b}在{s}", "{b}，{s}", "在{s}的{b}")
+        patterns = (
+            ("{s}，{b}", "{b}，{s}")
+            if apart
+            else ("{s}的{b}", "{b}在{s}", "{b}，{s}", "在{s}的{b}")
+        )
         return random.choice(patterns).format(s=scene, b=body)
     if plan.background == WHITE and random.random() < 0.85:
         return body
@@ -96,4 +119,6 @@ def _with_background(body: str, plan: Plan, random: Random) -> str:
 
 def _with_style(text: str, style: int, random: Random) -> str:
     word = random.choice(_STYLES[style])
-    return random.choice(("{t}，{w}风格", "{w}风格，{t}", "{w}风格的{t}", "{t}，{w}")).format(t=text, w=word)
+    return random.choice(("{t}，{w}风格", "{w}风格，{t}", "{w}风格的{t}", "{t}，{w}")).format(
+        t=text, w=word
+    )

@@ -14,16 +14,43 @@ _IN_STYLE = (
     ("cartoon of {}", "{}, cartoon", "a drawing of {}", "{}, cartoon style"),
 )
 _PLACE = {
-    "left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom",
-    "top left": "in the top left corner", "top right": "in the top right corner",
-    "bottom left": "in the bottom left corner", "bottom right": "in the bottom right corner",
+    "left": "on the left",
+    "right": "on the right",
+    "top": "at the top",
+    "bottom": "at the bottom",
+    "top left": "in the top left corner",
+    "top right": "in the top right corner",
+    "bottom left": "in the bottom left corner",
+    "bottom right": "in the bottom right corner",
 }
-_OPENINGS = ("a picture of {}", "a photo of {}", "an image of {}", "draw {}", "please draw {}",
-             "a beautiful picture of {}", "create an image of {}", "i want to see {}")
+_OPENINGS = (
+    "a picture of {}",
+    "a photo of {}",
+    "an image of {}",
+    "draw {}",
+    "please draw {}",
+    "a beautiful picture of {}",
+    "create an image of {}",
+    "i want to see {}",
+)
 _PRAISE = ("cute", "beautiful", "nice", "lovely", "pretty", "little", "shiny")
-_ENDINGS = ("high quality", "highly detailed", "4k", "8k", "best quality", "masterpiece",
-            "beautiful lighting", "soft light", "centered composition", "very sharp", "simple",
-            "clean background", "professional", "studio light", "vivid colors")
+_ENDINGS = (
+    "high quality",
+    "highly detailed",
+    "4k",
+    "8k",
+    "best quality",
+    "masterpiece",
+    "beautiful lighting",
+    "soft light",
+    "centered composition",
+    "very sharp",
+    "simple",
+    "clean background",
+    "professional",
+    "studio light",
+    "vivid colors",
+)
 _SAME_PLURAL = ("fish", "sheep", "deer", "moose", "bison", "shrimp", "squid", "aircraft")
 
 

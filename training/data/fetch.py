@@ -34,7 +34,11 @@ def fetch(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         spec = f"{package.name}@{package.version}"
         packed = subprocess.run(
-            ["npm", "pack", "--silent", spec], cwd=folder, check=True, capture_output=True, text=True
+            ["npm", "pack", "--silent", spec],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
         )
         _unpack(folder / packed.stdout.strip().splitlines()[-1], target)
         print(f"{spec} ({package.licence}) -> {target}")

@@ -9,9 +9,14 @@ from training.data.plan import Plan
 _SIZES = {"tiny": (0.22, 0.28), "small": (0.36, 0.44), "big": (0.88, 0.96), "huge": (0.98, 1.1)}
 _LEFT, _RIGHT, _TOP, _BOTTOM = 0.26, 0.74, 0.27, 0.73
 _PLACES = {
-    "left": (_LEFT, 0.5), "right": (_RIGHT, 0.5), "top": (0.5, _TOP), "bottom": (0.5, _BOTTOM),
-    "top left": (_LEFT, _TOP), "top right": (_RIGHT, _TOP),
-    "bottom left": (_LEFT, _BOTTOM), "bottom right": (_RIGHT, _BOTTOM),
+    "left": (_LEFT, 0.5),
+    "right": (_RIGHT, 0.5),
+    "top": (0.5, _TOP),
+    "bottom": (0.5, _BOTTOM),
+    "top left": (_LEFT, _TOP),
+    "top right": (_RIGHT, _TOP),
+    "bottom left": (_LEFT, _BOTTOM),
+    "bottom right": (_RIGHT, _BOTTOM),
 }
 _CORNERS = ((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73))
 _SQUARE = {
@@ -69,9 +74,7 @@ def _count(count: int, aspect: float, drop: float, random: Random) -> list[Spot]
         places, size = _SQUARE[count]
     shift = drop * 0.5 if len({y for _, y in places}) == 1 else 0.0
     size *= random.uniform(0.94, 1.05)
-    return [
-        Spot(x + _jitter(random), y + shift + _jitter(random), size) for x, y in places
-    ]
+    return [Spot(x + _jitter(random), y + shift + _jitter(random), size) for x, y in places]
 
 
 def _grid(count: int, aspect: float) -> tuple[tuple[tuple[float, float], ...], float]:

@@ -115,9 +115,7 @@ def _level(batch: Batch, slot: int) -> np.ndarray:
                    _LEVELS - 1).astype(int)  # fmt: skip
 
 
-def _add(
-    stage: Stage, batch: Batch, slot: int, lod: int, here: np.ndarray, pixels: Tensor
-) -> None:
+def _add(stage: Stage, batch: Batch, slot: int, lod: int, here: np.ndarray, pixels: Tensor) -> None:
     """Draw one thing, and its shadow, into each of the pictures `here`."""
     device = pixels.device
     to = lambda a: torch.from_numpy(np.ascontiguousarray(a)).to(device)  # noqa: E731

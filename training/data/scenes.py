@@ -60,8 +60,15 @@ class Canvas:
         """Colours from top (t = 0) to bottom (t = 1)."""
         return torch.lerp(_rgb(top, self.device), _rgb(bottom, self.device), t[:, None].clamp(0, 1))
 
-    def disc(self, x: Tensor, y: Tensor | float, radius: Tensor | float, colour: Tensor | Colour,
-             strength: Tensor | float = 1.0, soft: float = 0.012) -> None:
+    def disc(
+        self,
+        x: Tensor,
+        y: Tensor | float,
+        radius: Tensor | float,
+        colour: Tensor | Colour,
+        strength: Tensor | float = 1.0,
+        soft: float = 0.012,
+    ) -> None:
         """Lay a round spot over the pictures."""
         away = torch.hypot(self.x - x, self.y - y)
         self.fill(((radius - away) / soft).clamp(0, 1) * strength, colour)
@@ -91,7 +98,12 @@ class Canvas:
 
 
 def _draw(
-    painter: "Callable[[Canvas], None]", width: int, height: int, variants: int, seed: int, device: str
+    painter: "Callable[[Canvas], None]",
+    width: int,
+    height: int,
+    variants: int,
+    seed: int,
+    device: str,
 ) -> Tensor:
     canvas = Canvas(width * _OVERSAMPLE, height * _OVERSAMPLE, variants, seed, device)
     painter(canvas)
@@ -220,7 +232,12 @@ def room(c: Canvas) -> None:
 def city(c: Canvas) -> None:
     """Lit towers behind a road."""
     _sky(c)
-    walls = [(120.0, 130.0, 150.0), (150.0, 140.0, 150.0), (95.0, 110.0, 135.0), (170.0, 155.0, 150.0)]
+    walls = [
+        (120.0, 130.0, 150.0),
+        (150.0, 140.0, 150.0),
+        (95.0, 110.0, 135.0),
+        (170.0, 155.0, 150.0),
+    ]
     left, street = c.uniform(-0.05, 0.0), 0.72
     lit = ((c.v * 32 * c.bottom) % 2 < 1) & ((c.x * 40) % 2 < 1)
     for _ in range(int(11 * c.right)):
@@ -238,12 +255,18 @@ def mountains(c: Canvas) -> None:
     """Two snow-capped peaks behind a meadow."""
     _sky(c)
     c.clouds(1, 0.06, 0.2)
-    for low, high, rise, rock in ((0.1, 0.45, 0.5, (125, 135, 160)), (0.55, 0.9, 0.56, (105, 115, 145))):
+    for low, high, rise, rock in (
+        (0.1, 0.45, 0.5, (125, 135, 160)),
+        (0.55, 0.9, 0.56, (105, 115, 145)),
+    ):
         centre = c.uniform(low, high) * c.right
         slope = (c.x - centre).abs() * 1.2 / c.bottom + (c.x * 37).sin() * 0.008
         c.fill(c.below(0.72 - rise + slope), rock)
-        c.fill(c.below(0.72 - rise + slope) * (1 - c.below(0.72 - rise + 0.12 + 0.02 * (c.x * 50).sin())),
-               (250, 252, 255))
+        c.fill(
+            c.below(0.72 - rise + slope)
+            * (1 - c.below(0.72 - rise + 0.12 + 0.02 * (c.x * 50).sin())),
+            (250, 252, 255),
+        )
     _ground(c, c.hill(0.68, 0.02, 0.8), (104, 172, 92), (66, 136, 66), 0.66)
 
 
@@ -288,6 +311,20 @@ def table(c: Canvas) -> None:
 
 
 PAINTERS: tuple[Callable[[Canvas], None], ...] = (
-    grass, night, space, sea, beach, desert, snow, sunset,
-    underwater, room, city, mountains, rain, clouds, forest, table,
+    grass,
+    night,
+    space,
+    sea,
+    beach,
+    desert,
+    snow,
+    sunset,
+    underwater,
+    room,
+    city,
+    mountains,
+    rain,
+    clouds,
+    forest,
+    table,
 )

@@ -14,6 +14,8 @@ from torch import Tensor
 from mezzotint.kernels.launch import Launch, check_contiguous
 
 NUM_PARTIALS = 128  # programs of the first launch, whatever the latent's size
+# Sizes may be specialised: a multiple of 16, as every picture's is, makes loads 16 bytes wide;
+# the only other variant serves all other sizes.
 DEFAULT = Launch(1024, 4)  # a tile is a number of elements
 
 
@@ -69,7 +71,7 @@ def _guide(pos_ptr, neg_ptr, place, mask, guidance):
     return pos, pos + guidance * (pos - neg)
 
 
-@triton.jit(do_not_specialize=["num_elements"])
+@triton.jit
 def _norms(
     pos_ptr,
     neg_ptr,
@@ -91,7 +93,7 @@ def _norms(
     tl.store(partials_ptr + PARTIALS + program, tl.sum(guided_squares, 0))
 
 
-@triton.jit(do_not_specialize=["num_elements"])
+@triton.jit
 def _step(
     x_ptr,
     pos_ptr,

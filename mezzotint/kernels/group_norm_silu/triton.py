@@ -1,7 +1,7 @@
 """y = silu((x - mean_g) / sqrt(var_g + eps) * w + b), over groups of channels.
 
-Three launches: every channel's sums by slices of the picture (so that one picture fills the
-chip), the affine map a * x + s of every channel, and its application.
+Three launches: every channel's mean and spread by slices of the picture (so that one picture
+fills the chip), the affine map a * x + s of every channel, and its application.
 """
 
 from __future__ import annotations
@@ -40,17 +40,16 @@ def group_norm_silu(
     launch = launch or LAUNCHES.get(channels, DEFAULT)
     block = triton.next_power_of_2(channels)
     rows = max(1, launch.tile // block)
-    sums = torch.empty((batch, NUM_SLICES, 2, channels), dtype=torch.float32, device=x.device)
+    moments = torch.empty((batch, NUM_SLICES, 2, channels), dtype=torch.float32, device=x.device)
     affine = torch.empty((batch, 2, channels), dtype=torch.float32, device=x.device)
     y = torch.empty_like(x, dtype=dtype or x.dtype)
     size, per_group = height * width, channels // num_groups
-    _sum_slices[(NUM_SLICES, batch)](
-        x, sums, size, channels, per_group, block, rows, NUM_SLICES, channels_last,
-        num_warps=launch.warps,
-    )  # fmt: skip
+    _slice_moments[(NUM_SLICES, batch)](
+        x, moments, size, channels, block, rows, NUM_SLICES, channels_last, num_warps=launch.warps
+    )
     _affine[(batch * num_groups,)](
-        x, sums, weight, bias, affine, size, eps, channels, per_group,
-        triton.next_power_of_2(per_group), NUM_SLICES, channels_last, num_warps=4,
+        moments, weight, bias, affine, size, eps, channels, per_group,
+        triton.next_power_of_2(per_group), rows, NUM_SLICES, num_warps=4,
     )  # fmt: skip
     _apply[(triton.cdiv(size, rows), batch)](
         x, affine, y, size, channels, block, rows, channels_last, silu, num_warps=launch.warps
@@ -70,22 +69,28 @@ def _is_channels_last(x: Tensor) -> bool:
 
 
 @triton.jit(do_not_specialize=["size"])
-def _sum_slices(
+def _slice_moments(
     x_ptr,
-    sums_ptr,
+    moments_ptr,
     size,
     CHANNELS: tl.constexpr,
-    PER_GROUP: tl.constexpr,
     BLOCK: tl.constexpr,
     ROWS: tl.constexpr,
     SLICES: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
 ):
-    """sums[batch, slice] = each channel's sum of (x - pivot) and of its square."""
+    """moments[batch, slice] = each channel's mean and its sum of squared distances from it.
+
+    Sums are taken of x - pivot, the mean of the slice's first tile: E[d^2] - E[d]^2 of values
+    around zero loses nothing, however far from zero a channel lies.
+    """
     slice_, batch = tl.program_id(0), tl.program_id(1)
     channel = tl.arange(0, BLOCK)
+    num_pixels = tl.maximum(_pixels_of(slice_, size, ROWS, SLICES).to(tl.float32), 1.0)
     x_ptr += batch.to(tl.int64) * CHANNELS * size
-    pivot = _pivot(x_ptr, channel // PER_GROUP, size, CHANNELS, PER_GROUP, CHANNELS_LAST)
+    places, mask = _places(slice_ * ROWS, channel, size, CHANNELS, ROWS, CHANNELS_LAST)
+    x = tl.load(x_ptr + places, mask=mask, other=0.0).to(tl.float32)
+    pivot = tl.sum(x, 0) / tl.minimum(num_pixels, ROWS)
     total = tl.zeros((ROWS, BLOCK), tl.float32)
     squares = tl.zeros((ROWS, BLOCK), tl.float32)
     for start in range(slice_ * ROWS, size, SLICES * ROWS):
@@ -94,15 +99,16 @@ def _sum_slices(
         x = tl.where(mask, x - pivot[None, :], 0.0)
         total += x
         squares += x * x
-    sums_ptr += (batch * SLICES + slice_).to(tl.int64) * 2 * CHANNELS
-    tl.store(sums_ptr + channel, tl.sum(total, 0), mask=channel < CHANNELS)
-    tl.store(sums_ptr + CHANNELS + channel, tl.sum(squares, 0), mask=channel < CHANNELS)
+    shift = tl.sum(total, 0) / num_pixels
+    spread = tl.sum(squares, 0) - shift * shift * num_pixels
+    moments_ptr += (batch * SLICES + slice_).to(tl.int64) * 2 * CHANNELS + channel
+    tl.store(moments_ptr, pivot + shift, mask=channel < CHANNELS)
+    tl.store(moments_ptr + CHANNELS, spread, mask=channel < CHANNELS)
 
 
 @triton.jit(do_not_specialize=["size"])
 def _affine(
-    x_ptr,
-    sums_ptr,
+    moments_ptr,
     weight_ptr,
     bias_ptr,
     affine_ptr,
@@ -111,26 +117,28 @@ def _affine(
     CHANNELS: tl.constexpr,
     PER_GROUP: tl.constexpr,
     BLOCK: tl.constexpr,
+    ROWS: tl.constexpr,
     SLICES: tl.constexpr,
-    CHANNELS_LAST: tl.constexpr,
 ):
     """affine[batch, 0] = a and affine[batch, 1] = s, so that y = a * x + s; a group a program."""
     GROUPS: tl.constexpr = CHANNELS // PER_GROUP
     batch, group = (tl.program_id(0) // GROUPS).to(tl.int64), tl.program_id(0) % GROUPS
-    member = tl.arange(0, BLOCK)
+    member, slice_ = tl.arange(0, BLOCK), tl.arange(0, SLICES)
     channel, mask = group * PER_GROUP + member, member < PER_GROUP
-    row = batch * SLICES + tl.arange(0, SLICES)
-    places = row[:, None] * (2 * CHANNELS) + channel[None, :]
-    num = size.to(tl.float32) * PER_GROUP
-    total = tl.load(sums_ptr + places, mask=mask[None, :], other=0.0)
-    squares = tl.load(sums_ptr + CHANNELS + places, mask=mask[None, :], other=0.0)
-    shift = tl.sum(tl.sum(total, 0), 0) / num
-    variance = tl.maximum(tl.sum(tl.sum(squares, 0), 0) / num - shift * shift, 0.0)
-    x_ptr += batch * CHANNELS * size
-    mean = shift + _pivot(x_ptr, group, size, CHANNELS, PER_GROUP, CHANNELS_LAST)
+    places = (batch * SLICES + slice_)[:, None] * (2 * CHANNELS) + channel[None, :]
+    means = tl.load(moments_ptr + places, mask=mask[None, :], other=0.0)
+    spreads = tl.load(moments_ptr + CHANNELS + places, mask=mask[None, :], other=0.0)
+    pixels = _pixels_of(slice_, size, ROWS, SLICES).to(tl.float32)[:, None]
+    weights = tl.where(mask[None, :], pixels, 0.0) / (size.to(tl.float32) * PER_GROUP)
+    # Means of slices are merged as distances from the first, for the same reason as above.
+    first = tl.load(moments_ptr + batch * SLICES * 2 * CHANNELS + group * PER_GROUP)
+    mean = first + _sum(weights * (means - first))
+    distance = means - mean
+    variance = _sum(spreads) / (size.to(tl.float32) * PER_GROUP)
+    variance += _sum(weights * distance * distance)
     weight = tl.load(weight_ptr + channel, mask=mask, other=0.0).to(tl.float32)
     bias = tl.load(bias_ptr + channel, mask=mask, other=0.0).to(tl.float32)
-    scale = weight * tl.rsqrt(variance + eps)
+    scale = weight * tl.rsqrt(tl.maximum(variance, 0.0) + eps)
     affine_ptr += batch * 2 * CHANNELS + channel
     tl.store(affine_ptr, scale, mask=mask)
     tl.store(affine_ptr + CHANNELS, bias - mean * scale, mask=mask)
@@ -148,7 +156,7 @@ def _apply(
     CHANNELS_LAST: tl.constexpr,
     SILU: tl.constexpr,
 ):
-    # Backwards: what the sums read last is still in the L2 cache.
+    # Backwards: what the moments read last is still in the L2 cache.
     tile = tl.num_programs(0) - 1 - tl.program_id(0)
     batch = (tl.num_programs(1) - 1 - tl.program_id(1)).to(tl.int64)
     channel = tl.arange(0, BLOCK)
@@ -184,15 +192,13 @@ def _places(
 
 
 @triton.jit
-def _pivot(
-    x_ptr,
-    group,
-    size,
-    CHANNELS: tl.constexpr,
-    PER_GROUP: tl.constexpr,
-    CHANNELS_LAST: tl.constexpr,
-):
-    """The first element of each group: E[(x - p)^2] - E[x - p]^2 cancels little near the mean."""
-    channel = tl.minimum(group * PER_GROUP, CHANNELS - PER_GROUP)  # padding reads the last group
-    place = channel if CHANNELS_LAST else channel.to(tl.int64) * size
-    return tl.load(x_ptr + place).to(tl.float32)
+def _pixels_of(slice_, size, ROWS: tl.constexpr, SLICES: tl.constexpr):
+    """How many pixels a slice has: tiles of ROWS go to the slices in turn, the last one short."""
+    turns = size // (SLICES * ROWS)
+    rest = size - turns * (SLICES * ROWS) - slice_ * ROWS
+    return turns * ROWS + tl.minimum(tl.maximum(rest, 0), ROWS)
+
+
+@triton.jit
+def _sum(x):
+    return tl.sum(tl.sum(x, 0), 0)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mezzotint.kernels.launch import Launch
 
+# The size may be specialised: a multiple of 16, as every picture's is, makes loads 16 bytes
+# wide; the only other variant serves all other sizes.
 DEFAULT = Launch(2048, 4)  # a tile is a number of bytes written
 
 
@@ -36,7 +38,7 @@ def to_pixels(x: Tensor, *, launch: Launch | None = None) -> Tensor:
     return y
 
 
-@triton.jit(do_not_specialize=["num_elements", "plane"])
+@triton.jit(do_not_specialize=["plane"])
 def _to_pixels(
     x_ptr,
     y_ptr,

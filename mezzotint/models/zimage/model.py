@@ -21,7 +21,7 @@ from mezzotint.models.zimage.prompt import PromptTokenizer
 from mezzotint.models.zimage.transformer import Transformer
 from mezzotint.models.zimage.weights import ZImageCheckpoint
 from mezzotint.samplers import flow_sigmas
-from mezzotint.types import Recipe
+from mezzotint.types import ModelError, Recipe
 
 
 def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
@@ -59,6 +59,13 @@ def load(
 ) -> LoadedModel:
     """Read the weights onto a device, tensor by tensor, in one dtype for all three models."""
     spec = spec_of(checkpoint)
+    tokenizer = PromptTokenizer(checkpoint.tokenizer_file, spec.limits.max_prompt_tokens)
+    if tokenizer.num_ids > checkpoint.text_encoder.vocab_size:
+        raise ModelError(
+            f"{checkpoint.tokenizer_file.name} has ids up to {tokenizer.num_ids - 1} and the text "
+            f"encoder embeds {checkpoint.text_encoder.vocab_size}; they belong to different "
+            "models: take both from the same one"
+        )
     with torch.device("meta"):
         text_encoder = Qwen3(checkpoint.text_encoder)
         transformer = Transformer(checkpoint.transformer)
@@ -71,7 +78,7 @@ def load(
     return LoadedModel(
         spec=spec,
         weights_id=checkpoint.weights_id,
-        tokenize=PromptTokenizer(checkpoint.tokenizer_file, spec.limits.max_prompt_tokens),
+        tokenize=tokenizer,
         encode=Encoder(text_encoder, transformer, caption_cache_mib * 2**20),
         denoise=Denoiser(transformer),
         decode=LatentDecoder(decoder, checkpoint.transformer),

@@ -23,9 +23,14 @@ class PromptTokenizer:
                 f"{tokenizer_file.name} is not a readable tokenizer ({error}); fetch it again "
                 "with `mezzotint pull`"
             ) from error
-        self._tokenizer.no_truncation()
+        self._tokenizer.no_truncation()  # stored settings must not cut or pad a prompt
         self._tokenizer.no_padding()
         self._max_tokens = max_tokens
+
+    @property
+    def num_ids(self) -> int:
+        """One more than the largest id it can emit."""
+        return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     def __call__(self, prompt: str) -> tuple[int, ...]:
         """The ids of the whole template, exact length; RequestError above the limit (tokens)."""
