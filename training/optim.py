@@ -94,8 +94,8 @@ def _is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _orthogonal(x: Tensor) -> Tensor:
-    """The nearest orthogonal matrix of each of [N, rows, columns], by Newton-Schulz in bf16."""
-    x = x.bfloat16()
+    """The nearest orthogonal matrix of each of [N, rows, columns], by Newton-Schulz."""
+    x = x.bfloat16() if x.is_cuda else x  # a CPU has no fast bf16 product
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)

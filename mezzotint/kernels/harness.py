@@ -132,8 +132,7 @@ def time(
         ms,
         case.num_bytes / ms * 1e3,
         case.num_flops / ms * 1e3,
-        1e3
-        * max(case.num_bytes / ceilings.bytes_per_s, case.num_flops / ceilings.flops_per_s),
+        1e3 * max(case.num_bytes / ceilings.bytes_per_s, case.num_flops / ceilings.flops_per_s),
     )
 
 
@@ -156,7 +155,7 @@ def _replay_ms(run: Operation, sets: list[tuple[Any, ...]], repeats: int) -> flo
         outputs = [run(*inputs) for inputs in sets]  # kept: each set writes memory of its own
     for _ in range(3):
         graph.replay()
-    times = []
+    times: list[float] = []
     for _ in range(repeats):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -165,7 +164,8 @@ def _replay_ms(run: Operation, sets: list[tuple[Any, ...]], repeats: int) -> flo
         end.synchronize()
         times.append(start.elapsed_time(end))
     del outputs
-    return statistics.median(times)
+    median: float = statistics.median(times)
+    return median
 
 
 @contextmanager
@@ -201,4 +201,5 @@ def _check_shapes(case: Case, ours: tuple[Tensor, ...], truth: tuple[Tensor, ...
 
 def _error(x: Tensor, truth: Tensor) -> float:
     wide = truth.double()
-    return ((x.double() - wide).norm() / wide.norm()).item()
+    error: float = ((x.double() - wide).norm() / wide.norm()).item()
+    return error

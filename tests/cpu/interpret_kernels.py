@@ -44,9 +44,7 @@ def main() -> None:
             continue
         for dtype in (torch.float32, torch.bfloat16):
             start = time.perf_counter()
-            result = harness.check(
-                case, CPU, dtype, run=kernel(case), plain_dtype=torch.float32
-            )
+            result = harness.check(case, CPU, dtype, run=kernel(case), plain_dtype=torch.float32)
             row = {
                 "op": case.op,
                 "case": case.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from mezzotint import Engine
-from mezzotint.engine.engine import Image
+from mezzotint.types import Image
 
 FOLDER = Path(__file__).parent
 PICTURE = FOLDER / "apple.png"
@@ -24,12 +24,24 @@ def golden_image() -> Image:
 
 
 def machine_kind() -> dict[str, str]:
-    """What decides the last bits besides our code: instruction set, kernels, version of torch."""
+    """What decides the last bits besides our code: processor, kernels, version of torch."""
     return {
         "machine": platform.machine(),
+        "processor": processor(),
         "capability": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
     }
+
+
+def processor() -> str:
+    """Maker, family and model: the maths library picks its code by them."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return platform.processor()
+    first = cpuinfo.read_text().split("\n\n")[0]
+    fields = dict(line.split(":", 1) for line in first.splitlines() if ":" in line)
+    found = {name.strip(): value.strip() for name, value in fields.items()}
+    return " ".join(found.get(name, "") for name in ("vendor_id", "cpu family", "model"))
 
 
 def main() -> None:

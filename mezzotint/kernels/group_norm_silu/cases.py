@@ -39,8 +39,13 @@ def inputs(
     x = torch.empty(shape, dtype=dtype, device=generator.device, memory_format=layout)
     x.normal_(generator=generator)
     x += (mean + draw(generator, dtype, channels))[:, None, None]
-    return x, draw(generator, dtype, channels), draw(generator, dtype, channels), num_groups, EPS, (
-        silu
+    return (
+        x,
+        draw(generator, dtype, channels),
+        draw(generator, dtype, channels),
+        num_groups,
+        EPS,
+        (silu),
     )
 
 

@@ -87,9 +87,7 @@ def _qk_norm_rope(
     head = (tl.program_id(0) % NUM_BLOCKS) * TILE + tl.arange(0, TILE)[:, None]
     mask = head < HEADS
     start = head * (2 * HALF)
-    a, b = _load_pairs(
-        qkv_ptr + token * qkv_stride + start, mask, HALF, BLOCK, INTERLEAVED, TILE
-    )
+    a, b = _load_pairs(qkv_ptr + token * qkv_stride + start, mask, HALF, BLOCK, INTERLEAVED, TILE)
     one = tl.zeros((1, 1), tl.int32)
     q_a, q_b = _load_pairs(q_weight_ptr + one, one == 0, HALF, BLOCK, INTERLEAVED, 1)
     k_a, k_b = _load_pairs(k_weight_ptr + one, one == 0, HALF, BLOCK, INTERLEAVED, 1)

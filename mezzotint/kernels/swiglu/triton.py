@@ -14,9 +14,7 @@ LAUNCHES = {9728: Launch(1024, 4), 10240: Launch(2048, 4)}
 DEFAULT = Launch(1024, 4)
 
 
-def swiglu(
-    x: Tensor, *, dtype: torch.dtype | None = None, launch: Launch | None = None
-) -> Tensor:
+def swiglu(x: Tensor, *, dtype: torch.dtype | None = None, launch: Launch | None = None) -> Tensor:
     """The reference's operation on a GPU; `dtype` is the output's, x's unless given."""
     check_rows(x=x)
     num_tokens, width = x.shape[0], x.shape[1] // 2
