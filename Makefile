@@ -3,6 +3,7 @@ PROMPT ?= a red apple on green grass
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+TRITON := 3.9.0
 
 .PHONY: demo test check fmt size test-gpu collect-gpu golden clean
 
@@ -50,4 +51,7 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	# CUDA builds of torch bring their own Triton; with a CPU build its interpreter runs the kernels.
+	$(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/python -m pip install --quiet \
+	  --disable-pip-version-check triton==$(TRITON)
 	touch $@ $(VENV)/run.stamp

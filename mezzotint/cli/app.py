@@ -14,6 +14,7 @@ from mezzotint.cli.doctor import doctor
 from mezzotint.cli.generate import generate
 from mezzotint.cli.help import SectionedCommand
 from mezzotint.cli.presets import presets
+from mezzotint.cli.prompts import prompts
 from mezzotint.cli.pull import pull
 from mezzotint.types import MezzotintError
 from mezzotint.version import __version__
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 app.command(cls=SectionedCommand)(generate)
 app.command(cls=SectionedCommand)(presets)
+app.command(cls=SectionedCommand)(prompts)
 app.command(cls=SectionedCommand)(pull)
 app.command(cls=SectionedCommand)(doctor)
 app.add_typer(config_app, name="config")

@@ -65,7 +65,8 @@ Size = Annotated[
     str | None, _option(_PICTURE, "--size", "WxH", "Width x height in pixels, multiples of 16.")
 ]
 Steps = Annotated[
-    int | None, _option(_PICTURE, "--steps", "N", "Denoise steps: one forward each, two with guidance.")
+    int | None,
+    _option(_PICTURE, "--steps", "N", "Denoise steps: one forward each, two with guidance."),
 ]
 Guidance = Annotated[
     float | None,

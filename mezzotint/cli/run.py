@@ -20,6 +20,7 @@ from mezzotint.types import Request, RequestError
 if TYPE_CHECKING:
     from mezzotint.cli.batch import Outcome
     from mezzotint.config import Config, LoadedConfig
+    from mezzotint.models.catalogue import Catalogue
 
 _BUNDLED_NOTE = "small bundled toy model, 128x128; real: mezzotint pull Tongyi-MAI/Z-Image-Turbo"
 
@@ -76,6 +77,7 @@ def run_order(
         if plan.origin is not None and not report.quiet:
             for difference in differences(plan.origin.provenance, engine.provenance):
                 typer.echo(f"note: {difference}", err=True)
+        _hint(plan.requests, engine.spec.catalogue, report)
         display = make_display(quiet=report.quiet, json=report.json)
         outcome = run_batch(engine, plan.requests, plan.writer.save, display)
         clock = engine.stats().clock
@@ -134,6 +136,16 @@ def _settle(loaded: LoadedConfig, target: Target, origin: Origin | None) -> Conf
     if origin is not None and sources["precision"] == "default":
         settled["precision"] = origin.provenance.precision
     return make(**config.model_dump() | settled)
+
+
+def _hint(requests: list[Request], catalogue: Catalogue | None, report: Report) -> None:
+    """Say which prompts name nothing that a small model knows; they are drawn all the same."""
+    if catalogue is None or report.quiet or report.json:
+        return
+    for prompt in dict.fromkeys(request.prompt for request in requests):
+        hint = catalogue.hint(prompt)
+        if hint is not None:
+            typer.echo(f"hint: {hint}", err=True)
 
 
 def _tell(outcome: Outcome, plan: _Plan, report: Report, timing: _Timing) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from mezzotint.models.catalogue import Catalogue
 from mezzotint.types import Recipe
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class ModelSpec:
     guidance: float
     limits: Limits
     presets: tuple[Preset, ...]
+    catalogue: Catalogue | None  # None: a model that knows more than a list can hold
     slot_shapes: SlotShapes
     sigmas: Callable[[int], tuple[float, ...]]  # steps -> noise levels, steps + 1 of them
     signature: Callable[[Recipe, int], tuple[object, ...]]  # equal ones may run as one batch

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
 
+from mezzotint.models.catalogue import Catalogue
+from mezzotint.models.config_file import read_config
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.spec import LoadedModel, ModelSpec, SlotShapes
@@ -22,6 +25,8 @@ from mezzotint.models.zimage.transformer import Transformer
 from mezzotint.models.zimage.weights import ZImageCheckpoint
 from mezzotint.samplers import flow_sigmas
 from mezzotint.types import ModelError, Recipe
+
+CATALOGUE_FILE = "subjects.json"
 
 
 def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
@@ -41,6 +46,7 @@ def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
         guidance=defaults.guidance,
         limits=limits,
         presets=defaults.presets,
+        catalogue=_catalogue(checkpoint.folder / CATALOGUE_FILE),
         slot_shapes=SlotShapes(
             latent_tokens=limits.max_pixels // PATCH_PIXELS**2,
             latent_width=config.patch_width,
@@ -83,6 +89,18 @@ def load(
         denoise=Denoiser(transformer),
         decode=LatentDecoder(decoder, checkpoint.transformer),
     )
+
+
+def _catalogue(path: Path) -> Catalogue | None:
+    """What a small model knows, if its folder lists it; a real model knows the world."""
+    if not path.is_file():
+        return None
+    try:
+        return Catalogue.of(read_config(path).values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} does not list subjects as expected ({error!r}); take the model's folder anew"
+        ) from error
 
 
 def _freeze(module: nn.Module) -> None:

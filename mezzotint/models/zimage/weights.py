@@ -49,6 +49,7 @@ class ZImageCheckpoint:
     """A checkpoint whose headers were read and checked, and whose tensors were not read yet."""
 
     name: str  # the folder's name, or the file's without its ending
+    folder: Path  # the folder of the whole model
     transformer: TransformerConfig
     text_encoder: Qwen3Config
     autoencoder: AutoencoderConfig
@@ -128,6 +129,7 @@ def _open_pipeline(folder: Path, variant: str | None) -> ZImageCheckpoint:
     scheduler = read_config(inside(folder, folder / "scheduler" / "scheduler_config.json"))
     return _checkpoint(
         folder.resolve().name,
+        folder,
         _component(folder, "transformer", "transformer"),
         _component(folder, "text_encoder", "text_encoder"),
         _component(folder, "vae", "autoencoder"),
@@ -145,6 +147,7 @@ def _open_single_files(path: Path, variant: str | None) -> ZImageCheckpoint:
         )
     return _checkpoint(
         path.resolve().name if path.is_dir() else path.stem,
+        path if path.is_dir() else path.parent,
         _Source(found.transformer, None),
         _Source(found.text_encoder, None),
         _Source(found.autoencoder, None),
@@ -155,6 +158,7 @@ def _open_single_files(path: Path, variant: str | None) -> ZImageCheckpoint:
 
 def _checkpoint(
     name: str,
+    folder: Path,
     transformer: _Source,
     text_encoder: _Source,
     autoencoder: _Source,
@@ -182,6 +186,7 @@ def _checkpoint(
     _check_fit(parts, transformer_config, text_config, vae_config)
     return ZImageCheckpoint(
         name=name,
+        folder=folder,
         transformer=transformer_config,
         text_encoder=text_config,
         autoencoder=vae_config,
