@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from typing import Any
 
 import torch
 
+from bench.environment import ROOT, environment
 from mezzotint import kernels
 from mezzotint.kernels import Segments, harness
 from mezzotint.kernels.case import Case
@@ -29,7 +28,6 @@ from mezzotint.kernels.harness import Ceilings, Timing
 from mezzotint.kernels.launch import Launch
 
 GPU = torch.device("cuda", 0)
-ROOT = Path(__file__).parents[1]
 FOLDERS = {"residual_norm_modulate": "residual_norm"}  # operations that share a folder
 NEW_LENGTHS = (1120, 2144, 4192)  # tokens that no case has: attention meets them first below
 
@@ -41,14 +39,14 @@ def main() -> int:
         return 1
     if options.check and (code := _run_tests()):
         return code
-    environment = _environment()
+    about = environment("bench.kernels")
     ceilings = harness.measure_ceilings(GPU)
-    print(f"{environment['gpu']}, torch {environment['torch']}, triton {environment['triton']}")
+    print(f"{about['gpu']}, torch {about['torch']}, triton {about['triton']}")
     print(f"copy {ceilings.bytes_per_s / 1e12:.2f} TB/s, ", end="")
     print(f"bfloat16 product {ceilings.flops_per_s / 1e12:.0f} TFLOP/s")
     cases = [c for c in harness.CASES if not c.small and options.op in (None, c.op)]
     rows = _sweep(cases, ceilings) if options.sweep else _bench(cases, ceilings, options.compile)
-    _write(rows, environment, ceilings, options.out)
+    _write(rows, about, ceilings, options.out)
     return 0
 
 
@@ -155,29 +153,9 @@ def _rate(case: Case, timing: Timing) -> str:
     return f"{timing.bytes_per_s / 1e9:.0f} GB/s"
 
 
-def _environment() -> dict[str, str]:
-    import triton
-
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    return {
-        "command": shlex.join(["python", "-m", "bench.kernels", *sys.argv[1:]]),
-        "gpu": torch.cuda.get_device_name(GPU),
-        "torch": torch.__version__,
-        "triton": triton.__version__,
-        "python": platform.python_version(),
-        "commit": commit or "not committed",
-    }
-
-
 def _write(
     rows: Iterable[dict[str, Any]],
-    environment: dict[str, str],
+    about: dict[str, str],
     ceilings: Ceilings,
     out: Path | None,
 ) -> None:
@@ -188,7 +166,7 @@ def _write(
     for row in rows:  # written as they come: a run that is cut short leaves what it measured
         if out is not None:
             with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(environment | limits | row) + "\n")
+                file.write(json.dumps(about | limits | row) + "\n")
 
 
 if __name__ == "__main__":

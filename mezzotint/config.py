@@ -36,6 +36,10 @@ class Config(BaseModel):
         "auto", description="auto: bf16 on a GPU, fp32 on the CPU"
     )
     deterministic: bool = Field(False, description="same bytes for the same request in any company")
+    graphs: bool = Field(True, description="replay CUDA graphs on a GPU")
+    random_weights: Literal["z-image-turbo", "z-image"] | None = Field(
+        None, description="a real model's size with random weights, for measuring"
+    )
     slots: int = Field(8, ge=1, le=64, description="requests in flight; each holds static memory")
     threads: int | None = Field(None, ge=1, le=256, description="CPU threads; none: all cores")
     caption_cache_mib: int = Field(64, ge=0, le=65536, description="refined captions kept, MiB")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "webp", "jpeg"]
 MetadataLevel = Literal["full", "minimal", "none"]
-ProgressStage = Literal["queued", "encode", "denoise", "decode", "file"]
+ProgressStage = Literal["encode", "denoise", "decode", "file"]
 Precision = Literal["fp32", "bf16"]
 
 MAX_SEED = 2**63 - 1
@@ -61,6 +61,7 @@ class Request:
     guidance_truncation: float = 1.0
     seed: int | None = None
     preset: str | None = None
+    previews: int = 0  # looks at the unfinished picture, the first after step 1
     format: Format = "png"
     metadata: MetadataLevel = "full"
 
@@ -131,3 +132,5 @@ class Progress:
     stage: ProgressStage
     step: int
     steps: int
+    # [height / 8, width / 8, 3] uint8: the clean picture as this step guesses it
+    preview: np.ndarray | None = field(default=None, compare=False, repr=False)

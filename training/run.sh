@@ -26,15 +26,21 @@ compiled_phase() { # as phase, and once more without the compiler if the compile
   phase "$name" "$@" --no-compile
 }
 
+smoke() { # beside the first phase; the run goes on, so that a late phase can be mended meanwhile
+  if nice -n 5 python3 -m training.smoke > "$RUN/smoke.log" 2>&1; then
+    touch "$RUN/smoke.done"; echo "== smoke: passed at ${SECONDS} s"
+  else echo "FAILED smoke"; tail -n 20 "$RUN/smoke.log"; fi
+}
+
 all_phases() {
   RUN=$1; SECONDS=0
   local art="--art $WORK/art.zip" words="--tokenizer $WORK/tokenizer" out="--out $RUN"
   if [ ! -e "$RUN/captions.done" ]; then
-    (python3 -m training.make_captions $art $words $out --pictures $PICTURES && touch "$RUN/captions.done") \
+    (nice -n 10 python3 -m training.make_captions $art $words $out --pictures $PICTURES && touch "$RUN/captions.done") \
       > "$RUN/captions.log" 2>&1 &
   fi
-  [ -e "$RUN/distil.done" ] || python3 -m training.warm --batch $BATCH > "$RUN/warm.log" 2>&1 &
-  phase smoke training.smoke  # fails within a minute where something is wrong with the machine
+  [ -e "$RUN/distil.done" ] || nice -n 5 python3 -m training.warm --batch $BATCH > "$RUN/warm.log" 2>&1 &
+  [ -e "$RUN/smoke.done" ] || smoke &  # says within a minute whether all later phases work here
   compiled_phase vae training.train_vae $art $out --minutes $VAE_MIN --pictures $BANK --resume
   while [ ! -e "$RUN/captions.done" ] && [ -n "$(jobs -r)" ]; do sleep 1; done
   tail -n 2 "$RUN"/captions.log "$RUN"/warm.log

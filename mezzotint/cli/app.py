@@ -16,6 +16,7 @@ from mezzotint.cli.help import SectionedCommand
 from mezzotint.cli.presets import presets
 from mezzotint.cli.prompts import prompts
 from mezzotint.cli.pull import pull
+from mezzotint.cli.serve import serve
 from mezzotint.types import MezzotintError
 from mezzotint.version import __version__
 
@@ -50,6 +51,7 @@ app.command(cls=SectionedCommand)(generate)
 app.command(cls=SectionedCommand)(presets)
 app.command(cls=SectionedCommand)(prompts)
 app.command(cls=SectionedCommand)(pull)
+app.command(cls=SectionedCommand)(serve)
 app.command(cls=SectionedCommand)(doctor)
 app.add_typer(config_app, name="config")
 

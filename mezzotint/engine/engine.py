@@ -14,18 +14,19 @@ import torch
 
 from mezzotint.config import Config, make
 from mezzotint.engine.cost import pack_tflop
-from mezzotint.engine.device import choose_device
+from mezzotint.engine.device import Device, choose_device
 from mezzotint.engine.executor import Executor
+from mezzotint.engine.graphs import GraphCache
 from mezzotint.engine.loop import Loop
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
 from mezzotint.engine.stats import EngineStats, Stats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
-from mezzotint.models.find import load
+from mezzotint.models.find import load, load_random_weights
 from mezzotint.models.locate import locate
 from mezzotint.models.recipe import resolve
-from mezzotint.models.spec import ModelSpec
-from mezzotint.types import Image, Provenance, Recipe, Request, RequestError
+from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, run_eagerly
+from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request, RequestError
 from mezzotint.version import __version__
 
 
@@ -41,13 +42,7 @@ class Engine:
         place = choose_device(self.config)
         if self.config.threads and place.device.type == "cpu":
             torch.set_num_threads(self.config.threads)
-        self._model = load(
-            locate(self.config.model),
-            self.config.variant,
-            place.device,
-            place.dtype,
-            self.config.caption_cache_mib,
-        )
+        self._model = _load(self.config, place)
         self.provenance = Provenance(
             model=self._model.spec.name,
             weights=self._model.weights_id,
@@ -120,11 +115,11 @@ class Engine:
 
     def _admit(self, request: Request) -> tuple[EngineTicket, Work]:
         recipe = resolve(request, self.spec)
-        work = self._work(recipe)
+        work = self._work(recipe, request.previews)
         timeline = Timeline(time.monotonic())
         return EngineTicket(work.id, request, recipe, timeline, self._loop.cancel), work
 
-    def _work(self, recipe: Recipe) -> Work:
+    def _work(self, recipe: Recipe, previews: int) -> Work:
         prompt_ids = self._model.tokenize(recipe.prompt)
         negative_ids = self._model.tokenize(recipe.negative_prompt) if recipe.guided else None
         return Work(
@@ -135,6 +130,7 @@ class Engine:
             sigmas=self.spec.sigmas(recipe.steps),
             signature=self.spec.signature(recipe, len(prompt_ids)),
             cost=self.spec.cost(recipe),
+            preview_steps=preview_steps(recipe.steps, previews),
         )
 
     def _make_image(self, ticket: EngineTicket, pixels: np.ndarray) -> Image:
@@ -151,6 +147,29 @@ class Engine:
         ticket.timeline.add("file", start, time.monotonic())
         spans = tuple(ticket.timeline.spans)
         return Image(pixels, data, request.format, recipe, self.provenance, spans)
+
+
+def _load(config: Config, place: Device) -> LoadedModel:
+    on_gpu = place.device.type == "cuda"
+    make_replay: MakeReplay = GraphCache if on_gpu and config.graphs else lambda: run_eagerly
+    cache = config.caption_cache_mib
+    if config.random_weights is not None:
+        if config.model is not None:
+            raise ConfigError(
+                f"model {config.model} and random_weights {config.random_weights} exclude each "
+                "other; give one of them"
+            )
+        return load_random_weights(
+            config.random_weights, place.device, place.dtype, cache, make_replay
+        )
+    path = locate(config.model)
+    return load(path, config.variant, place.device, place.dtype, cache, make_replay)
+
+
+def preview_steps(steps: int, previews: int) -> frozenset[int]:
+    """The steps, from 1, after which to look: the first one, then evenly, never the last."""
+    wanted = min(previews, steps - 1)
+    return frozenset(1 + i * (steps - 1) // wanted for i in range(wanted))
 
 
 def series(request: Request, n: int, spec: ModelSpec) -> list[Request]:

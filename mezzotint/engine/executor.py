@@ -7,11 +7,12 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, EncodePack, Pack, StageName
 from mezzotint.engine.slots import allocate
 from mezzotint.engine.stage import CudaClock, CudaStage, HostStage, Launch, Stage
-from mezzotint.models.spec import DecodeRow, LoadedModel
+from mezzotint.models.spec import PREVIEW_SCALE, DecodeRow, LoadedModel, StepRow
 
 
 class Executor:
@@ -23,12 +24,9 @@ class Executor:
         self._model = model
         self._slots = allocate(model.spec.slot_shapes, slots, device, dtype)
         self._stages = _stages(device)
-        # Decoded pixels land here by an asynchronous copy; on the CPU they are already there.
-        self._host_pixels = (
-            torch.empty_like(self._slots.pixels, device="cpu", pin_memory=True)
-            if device.type == "cuda"
-            else self._slots.pixels
-        )
+        # Pixels land here by an asynchronous copy; on the CPU they are already there.
+        self._host_pixels = _host_side(self._slots.pixels)
+        self._host_previews = _host_side(self._slots.previews)
         self._last: dict[int, Launch] = {}  # by request: what its next launch must follow
 
     def launch(self, pack: Pack) -> Launch:
@@ -48,6 +46,13 @@ class Executor:
         flat = self._host_pixels[row.slot, : row.height * row.width]
         return flat.numpy().reshape(row.height, row.width, 3).copy()
 
+    def preview(self, row: StepRow) -> np.ndarray:
+        """A copy of a step's preview, [height / 8, width / 8, 3]; its launch must have run."""
+        height, width = row.height // PREVIEW_SCALE, row.width // PREVIEW_SCALE
+        return (
+            self._host_previews[row.slot, : height * width].numpy().reshape(height, width, 3).copy()
+        )
+
     def _guard(self, pack: Pack) -> Callable[[], None]:
         def work() -> None:
             with torch.inference_mode():
@@ -60,19 +65,30 @@ class Executor:
             case EncodePack():
                 return partial(self._model.encode, pack.rows, self._slots)
             case DenoisePack():
-                return partial(self._model.denoise, pack.rows, self._slots)
+                return partial(self._denoise, pack)
             case DecodePack():
                 return partial(self._decode, pack)
 
+    def _denoise(self, pack: DenoisePack) -> None:
+        self._model.denoise(pack.rows, self._slots)
+        for row in pack.rows:
+            if row.preview:
+                count = row.height * row.width // PREVIEW_SCALE**2
+                _copy(self._slots.previews, self._host_previews, row.slot, count)
+
     def _decode(self, pack: DecodePack) -> None:
         self._model.decode(pack.rows, self._slots)
-        if self._host_pixels is self._slots.pixels:
-            return
         for row in pack.rows:
-            pixels = row.height * row.width
-            self._host_pixels[row.slot, :pixels].copy_(
-                self._slots.pixels[row.slot, :pixels], non_blocking=True
-            )
+            _copy(self._slots.pixels, self._host_pixels, row.slot, row.height * row.width)
+
+
+def _host_side(buffer: Tensor) -> Tensor:
+    return torch.empty_like(buffer, device="cpu", pin_memory=True) if buffer.is_cuda else buffer
+
+
+def _copy(source: Tensor, target: Tensor, slot: int, count: int) -> None:
+    if source is not target:
+        target[slot, :count].copy_(source[slot, :count], non_blocking=True)
 
 
 def _stages(device: torch.device) -> dict[StageName, Stage]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mezzotint.engine.executor import Executor
-from mezzotint.engine.pack import DecodePack, Pack
+from mezzotint.engine.pack import DecodePack, DenoisePack, Pack
 from mezzotint.engine.scheduler import Completion, Scheduler, Work
 from mezzotint.engine.stage import Interval, Launch
 from mezzotint.engine.stats import Stats
@@ -158,11 +158,12 @@ class Loop:
 
     def _complete(self, pack: Pack, interval: Interval) -> None:
         pictures = self._pictures(pack)
+        previews = self._previews(pack)
         completion = self._scheduler.complete(pack)
         for request in (*completion.finished, *completion.dropped):
             self._executor.forget(request)
         self._note(pack, interval)
-        self._report(completion)
+        self._report(completion, previews)
         for request in completion.finished:
             ticket = self._tickets.pop(request, None)
             if ticket is not None:
@@ -174,6 +175,12 @@ class Loop:
         pairs = zip(pack.requests, pack.rows, strict=True)
         return {r: self._executor.pixels(row) for r, row in pairs if r in self._tickets}
 
+    def _previews(self, pack: Pack) -> dict[int, np.ndarray]:
+        if not isinstance(pack, DenoisePack):
+            return {}
+        pairs = zip(pack.requests, pack.rows, strict=True)
+        return {r: self._executor.preview(row) for r, row in pairs if row.preview}
+
     def _note(self, pack: Pack, interval: Interval) -> None:
         for request in pack.requests:
             ticket = self._tickets.get(request)
@@ -182,18 +189,20 @@ class Loop:
                     ticket.timeline.queued_until(interval.start)
                 ticket.timeline.add(pack.stage, interval.start, interval.end)
 
-    def _report(self, completion: Completion) -> None:
+    def _report(self, completion: Completion, previews: dict[int, np.ndarray]) -> None:
         for request in completion.encoded:
             self._tell(request, "encode", 0)
         for request, step in completion.stepped:
-            self._tell(request, "denoise", step)
+            self._tell(request, "denoise", step, previews.get(request))
         for request in completion.finished:
             self._tell(request, "decode", self._tickets[request].recipe.steps)
 
-    def _tell(self, request: int, stage: ProgressStage, step: int) -> None:
+    def _tell(
+        self, request: int, stage: ProgressStage, step: int, preview: np.ndarray | None = None
+    ) -> None:
         ticket = self._tickets[request]
         try:
-            ticket.report(Progress(stage, step, ticket.recipe.steps))
+            ticket.report(Progress(stage, step, ticket.recipe.steps, preview))
         except Exception as error:  # the caller's own callback broke: its request ends with that
             self._drop(request, error)
 

@@ -22,6 +22,7 @@ class Work:
     sigmas: tuple[float, ...]  # steps + 1 noise levels, from 1 to 0
     signature: tuple[object, ...]
     cost: float  # TFLOP of one step
+    preview_steps: frozenset[int] = frozenset()  # steps, from 1, that also give a preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,4 +231,5 @@ def _step_row(running: _Running) -> StepRow:
         next_sigma=next_sigma,
         guidance=recipe.guidance,
         rescale=recipe.guidance_rescale,
+        preview=running.issued + 1 in work.preview_steps,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mezzotint.models.spec import SlotBuffers, SlotShapes
+from mezzotint.models.spec import PREVIEW_SCALE, SlotBuffers, SlotShapes
 
 
 def allocate(
@@ -17,4 +17,7 @@ def allocate(
             slots, 2, shapes.caption_tokens, shapes.caption_width, device=device, dtype=dtype
         ),
         pixels=torch.empty(slots, shapes.pixels, 3, device=device, dtype=torch.uint8),
+        previews=torch.empty(
+            slots, shapes.pixels // PREVIEW_SCALE**2, 3, device=device, dtype=torch.uint8
+        ),
     )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import torch
 
-from mezzotint.models.spec import LoadedModel, ModelSpec
+from mezzotint.models.locate import BUNDLED
+from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, run_eagerly
 from mezzotint.models.zimage import model as zimage
+from mezzotint.models.zimage.random_weights import RandomName, load_random
 from mezzotint.models.zimage.weights import open_checkpoint
 
 
@@ -22,6 +24,20 @@ def load(
     device: torch.device,
     dtype: torch.dtype,
     caption_cache_mib: int,
+    make_replay: MakeReplay = lambda: run_eagerly,
 ) -> LoadedModel:
     """Read the model at `path` onto a device. ModelError names what is wrong and the remedy."""
-    return zimage.load(open_checkpoint(path, variant), device, dtype, caption_cache_mib)
+    checkpoint = open_checkpoint(path, variant)
+    return zimage.load(checkpoint, device, dtype, caption_cache_mib, make_replay)
+
+
+def load_random_weights(
+    name: RandomName,
+    device: torch.device,
+    dtype: torch.dtype,
+    caption_cache_mib: int,
+    make_replay: MakeReplay = lambda: run_eagerly,
+) -> LoadedModel:
+    """A real model's shapes with random weights, for measuring where no weights are at hand."""
+    tokenizer = BUNDLED / "tokenizer" / "tokenizer.json"
+    return load_random(name, tokenizer, device, dtype, caption_cache_mib, make_replay)

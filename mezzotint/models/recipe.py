@@ -9,6 +9,7 @@ from typing import TypeVar
 from mezzotint.models.spec import Limits, ModelSpec, Preset
 from mezzotint.types import MAX_SEED, Recipe, Request, RequestError
 
+MAX_PREVIEWS = 120
 _RANDOM_SEED_BITS = 32  # short enough to retype; the range other programs show
 _T = TypeVar("_T")
 
@@ -24,6 +25,7 @@ def resolve(request: Request, spec: ModelSpec) -> Recipe:
     guidance = _first(request.guidance, preset.guidance if preset else None, spec.guidance)
     _check_size(width, height, spec.limits)
     _check_steps(steps, spec.limits)
+    _check_previews(request.previews)
     _check_guidance(request, guidance, spec.limits)
     _check_prompts(request, guidance)
     return Recipe(
@@ -93,6 +95,12 @@ def _check_steps(steps: int, limits: Limits) -> None:
     _check_integer("steps", steps)
     if not 1 <= steps <= limits.max_steps:
         raise RequestError(f"steps {steps} is out of range; give 1 to {limits.max_steps}")
+
+
+def _check_previews(previews: int) -> None:
+    _check_integer("previews", previews)
+    if not 0 <= previews <= MAX_PREVIEWS:
+        raise RequestError(f"previews {previews} is out of range; give 0 to {MAX_PREVIEWS}")
 
 
 def _check_guidance(request: Request, guidance: float, limits: Limits) -> None:

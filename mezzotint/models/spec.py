@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -11,6 +11,8 @@ from mezzotint.types import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+PREVIEW_SCALE = 8  # pixels of the picture a side for one of its preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,7 @@ class StepRow:
     next_sigma: float
     guidance: float
     rescale: float
+    preview: bool = False  # also write what the step guesses the clean picture to be
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ class SlotBuffers:
     latents: Tensor  # [N, latent_tokens, latent_width] float32
     captions: Tensor  # [N, 2, caption_tokens, caption_width], with the prompt and the negative
     pixels: Tensor  # [N, pixels, 3] uint8
+    previews: Tensor  # [N, pixels / 64, 3] uint8
 
 
 class Tokenize(Protocol):
@@ -135,6 +139,22 @@ class Denoise(Protocol):
 
 class Decode(Protocol):
     def __call__(self, rows: Sequence[DecodeRow], slots: SlotBuffers) -> None: ...
+
+
+class Replay(Protocol):
+    """Runs a function of tensors that launches the same kernels whenever `key` is the same."""
+
+    def __call__(self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """function(*inputs), perhaps by replaying a recording of it; one key, one set of shapes."""
+        ...
+
+
+MakeReplay = Callable[[], Replay]  # each stage has its own
+
+
+def run_eagerly(key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    """The Replay that records nothing."""
+    return function(*inputs)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 
 from mezzotint import Cancelled, Engine, Progress, Request, RequestError
+from mezzotint.engine.engine import preview_steps
 from mezzotint.engine.stats import stage_totals
 
 APPLE = Request(prompt="a red apple on green grass", seed=3, steps=3)
@@ -67,6 +68,29 @@ def test_progress_tells_every_step_in_order(engine: Engine) -> None:
         ("file", 3),
     ]
     assert {p.steps for p in seen} == {3}
+
+
+def test_previews_show_the_picture_that_is_coming(engine: Engine) -> None:
+    seen: list[Progress] = []
+    ticket = engine.submit(replace(APPLE, steps=8, previews=3))
+    ticket.on_progress(seen.append)
+    image = ticket.result(60)
+    looks = {p.step: p.preview for p in seen if p.preview is not None}
+    assert sorted(looks) == [1, 3, 5]
+    small = np.asarray(PIL.Image.fromarray(image.pixels).resize((16, 16), PIL.Image.Resampling.BOX))
+    errors = [np.abs(look.astype(float) - small).mean() for look in looks.values()]
+    assert looks[1].shape == (16, 16, 3)
+    assert errors[0] > errors[1] > errors[2]  # each looks more like the end than the one before
+    assert errors[2] < 25  # of 255; noise would be off by 64
+    assert image.data == engine.submit(replace(APPLE, steps=8)).result(60).data
+
+
+@pytest.mark.parametrize(
+    ("steps", "previews", "expected"),
+    [(8, 0, []), (8, 1, [1]), (8, 3, [1, 3, 5]), (1, 3, []), (2, 3, [1]), (4, 9, [1, 2, 3])],
+)
+def test_which_steps_give_previews(steps: int, previews: int, expected: list[int]) -> None:
+    assert sorted(preview_steps(steps, previews)) == expected
 
 
 def test_spans_cover_the_time_from_submission_to_file(engine: Engine) -> None:

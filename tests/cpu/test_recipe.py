@@ -65,6 +65,7 @@ def test_the_request_beats_its_preset() -> None:
         (Request(prompt="x", guidance_rescale=-0.5), ["guidance_rescale -0.5"]),
         (Request(prompt="x", seed=MAX_SEED + 1), [str(MAX_SEED + 1), "-1 for random"]),
         (Request(prompt="x", seed=-2), ["seed -2"]),
+        (Request(prompt="x", previews=-1), ["previews -1", "0 to 120"]),
         (Request(prompt="x", preset="huge"), ["'huge'", "quick (快速预览)"]),
         (Request(prompt="x", guidance=0.0, negative_prompt="blur"), ["negative prompt", "above 0"]),
     ],

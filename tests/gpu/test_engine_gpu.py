@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from mezzotint import Cancelled, Engine, Request
+from mezzotint import Cancelled, Engine, Progress, Request
+from mezzotint.engine import graphs
+from mezzotint.engine.graphs import GraphCache
 
 REQUESTS = [
     Request(prompt="a red apple on green grass", seed=1),
@@ -52,6 +54,37 @@ def test_the_same_request_makes_the_same_bytes(engine: Engine) -> None:
     first = [ticket.result(120).data for ticket in engine.submit_all(REQUESTS)]
     again = [ticket.result(120).data for ticket in engine.submit_all(REQUESTS)]
     assert first == again
+
+
+def test_graphs_replay_to_the_bytes_that_eager_makes(engine: Engine) -> None:
+    precision = engine.provenance.precision
+    with Engine(device="cuda", precision=precision, graphs=False) as eager:
+        expected = [ticket.result(120).data for ticket in eager.submit_all(REQUESTS)]
+    for _ in range(3):  # eager, capture, replay: whatever this engine has seen before
+        assert [t.result(120).data for t in engine.submit_all(REQUESTS)] == expected
+    denoise = engine._model.denoise._replay  # type: ignore[attr-defined]
+    assert isinstance(denoise, GraphCache)
+    assert denoise.replays >= 0.8 * denoise.launches
+
+
+def test_many_shapes_drop_old_graphs_and_keep_the_bytes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "_MAX_GRAPHS", 2)
+    first = [ticket.result(120).data for ticket in engine.submit_all(REQUESTS)]
+    for _ in range(2):
+        assert [t.result(120).data for t in engine.submit_all(REQUESTS)] == first
+
+
+def test_previews_are_small_pictures(engine: Engine) -> None:
+    seen: list[Progress] = []
+    ticket = engine.submit(replace(REQUESTS[0], steps=8, previews=3))
+    ticket.on_progress(seen.append)
+    pixels = ticket.result(120).pixels.astype(float)
+    small = pixels.reshape(16, 8, 16, 8, 3).mean((1, 3))
+    looks = [p.preview for p in seen if p.preview is not None]
+    assert len(looks) == 3
+    assert np.abs(looks[-1].astype(float) - small).mean() < 30
 
 
 def test_spans_come_from_the_device_and_fit_the_whole(engine: Engine) -> None:

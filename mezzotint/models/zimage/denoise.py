@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Rows
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from mezzotint.kernels import flow_step
-from mezzotint.models.spec import SlotBuffers, StepRow
+from mezzotint.models.spec import Replay, SlotBuffers, StepRow
 from mezzotint.models.zimage.layout import Shape, layout, padded
 from mezzotint.models.zimage.modulation import Modulations, ModulationTable
 from mezzotint.models.zimage.patches import grid
+from mezzotint.models.zimage.preview import LatentPreview, estimate
 from mezzotint.models.zimage.transformer import Transformer
 
 # Rows of the modulation table: the times of a 50-step schedule and of an 8-step one beside it.
@@ -22,8 +24,10 @@ TABLE_ROWS = 64
 class Denoiser:
     """Reads and writes latents in their slots; a guided request runs as two segments."""
 
-    def __init__(self, transformer: Transformer) -> None:
+    def __init__(self, transformer: Transformer, preview: LatentPreview, replay: Replay) -> None:
         self._transformer = transformer
+        self._replay = replay
+        self._preview = preview
         self._table = ModulationTable(transformer.modulation_rows, TABLE_ROWS)
 
     def __call__(self, rows: Rows[StepRow], slots: SlotBuffers) -> None:
@@ -34,7 +38,12 @@ class Denoiser:
             x = slots.latents[row.slot, : shape.image_tokens]
             pos = velocities.pop(0)
             neg = velocities.pop(0) if len(shape.captions) == 2 else None
-            x.copy_(flow_step(x, pos, neg, row.sigma, row.next_sigma, row.guidance, row.rescale))
+            after = flow_step(x, pos, neg, row.sigma, row.next_sigma, row.guidance, row.rescale)
+            if row.preview:
+                clean = estimate(x, after, row.sigma, row.next_sigma)
+                picture = self._preview(clean, shape.rows, shape.columns)
+                slots.previews[row.slot, : len(picture)] = picture
+            x.copy_(after)
 
     def _forward(
         self, rows: Rows[StepRow], shapes: tuple[Shape, ...], slots: SlotBuffers
@@ -43,20 +52,22 @@ class Denoiser:
         config = self._transformer.config
         pack = layout(shapes, config, device)
         times = self._table.lookup(tuple(1.0 - row.sigma for row in rows), device)
-        velocity = self._transformer(
-            torch.cat(
-                [slots.latents[r.slot, : s.image_tokens] for r, s in zip(rows, shapes, strict=True)]
-            ),
-            torch.cat(
-                [
-                    slots.captions[row.slot, place, :length]
-                    for row, shape in zip(rows, shapes, strict=True)
-                    for place, length in enumerate(shape.captions)
-                ]
-            ),
-            pack,
-            Modulations.of(times, config.num_refiner_layers),
+        patches = torch.cat(
+            [slots.latents[r.slot, : s.image_tokens] for r, s in zip(rows, shapes, strict=True)]
         )
+        captions = torch.cat(
+            [
+                slots.captions[row.slot, place, :length]
+                for row, shape in zip(rows, shapes, strict=True)
+                for place, length in enumerate(shape.captions)
+            ]
+        )
+
+        def forward(x: Tensor, c: Tensor, t: Tensor) -> Tensor:
+            modulations = Modulations.of(t, config.num_refiner_layers)
+            return cast("Tensor", self._transformer(x, c, pack, modulations))
+
+        velocity = self._replay((shapes, len(times)), forward, patches, captions, times)
         return list(velocity.split(pack.output_lengths))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mezzotint.kernels import Segments
 from mezzotint.models.shared.qwen3 import Qwen3
-from mezzotint.models.spec import EncodeRow, SlotBuffers
+from mezzotint.models.spec import EncodeRow, Replay, SlotBuffers
 from mezzotint.models.zimage.layout import Sequence, padded
 from mezzotint.models.zimage.patches import VAE_FACTOR, patchify
 from mezzotint.models.zimage.rope import caption_positions, rope_tables
@@ -43,7 +43,10 @@ class CaptionCache:
 class Encoder:
     """Text encoder, caption embedder and caption refiner: all that depends on the prompt only."""
 
-    def __init__(self, text_encoder: Qwen3, transformer: Transformer, cache_bytes: int) -> None:
+    def __init__(
+        self, text_encoder: Qwen3, transformer: Transformer, cache_bytes: int, replay: Replay
+    ) -> None:
+        self._replay = replay
         self._text_encoder = text_encoder
         self._transformer = transformer
         self._cache = CaptionCache(cache_bytes)
@@ -70,9 +73,14 @@ class Encoder:
     def _encode(self, prompts: list[Ids], device: torch.device) -> list[Tensor]:
         ids = torch.tensor([i for prompt in prompts for i in prompt], dtype=torch.int64)
         lengths = [len(prompt) for prompt in prompts]
-        features = self._text_encoder(ids.to(device), Segments.of(lengths, device))
+        segments = Segments.of(lengths, device)
         source, sequence = _caption_layout(lengths, self._transformer, device)
-        refined = self._transformer.refine_captions(features, source, sequence)
+
+        def forward(ids: Tensor) -> Tensor:
+            features = self._text_encoder(ids, segments)
+            return self._transformer.refine_captions(features, source, sequence)
+
+        refined = self._replay(tuple(lengths), forward, ids.to(device))
         # Clones, so that a long-lived cache entry does not keep its whole pack alive.
         return [c.clone() for c in refined.split([padded(length) for length in lengths])]
 

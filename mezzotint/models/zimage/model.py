@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.config_file import read_config
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
-from mezzotint.models.spec import LoadedModel, ModelSpec, SlotShapes
+from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, SlotShapes
+from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.cost import step_tflop
 from mezzotint.models.zimage.decode import LatentDecoder
 from mezzotint.models.zimage.denoise import Denoiser
@@ -20,6 +21,7 @@ from mezzotint.models.zimage.encode import Encoder
 from mezzotint.models.zimage.layout import padded
 from mezzotint.models.zimage.patches import PATCH_PIXELS
 from mezzotint.models.zimage.presets import DEFAULTS, variant_of
+from mezzotint.models.zimage.preview import LatentPreview
 from mezzotint.models.zimage.prompt import PromptTokenizer
 from mezzotint.models.zimage.transformer import Transformer
 from mezzotint.models.zimage.weights import ZImageCheckpoint
@@ -29,10 +31,24 @@ from mezzotint.types import ModelError, Recipe
 CATALOGUE_FILE = "subjects.json"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Networks:
+    """The three networks, their weights in place."""
+
+    text_encoder: Qwen3
+    transformer: Transformer
+    decoder: Decoder
+
+
 def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
     """Describe a checkpoint without reading its tensors."""
-    config = checkpoint.transformer
-    defaults = DEFAULTS[variant_of(config, checkpoint.shift)]
+    catalogue = _catalogue(checkpoint.folder / CATALOGUE_FILE)
+    return make_spec(checkpoint.transformer, checkpoint.shift, catalogue)
+
+
+def make_spec(config: TransformerConfig, shift: float, catalogue: Catalogue | None) -> ModelSpec:
+    """Describe a Z-Image of this size and schedule."""
+    defaults = DEFAULTS[variant_of(config, shift)]
     limits = defaults.limits
     return ModelSpec(
         name=defaults.title,
@@ -46,7 +62,7 @@ def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
         guidance=defaults.guidance,
         limits=limits,
         presets=defaults.presets,
-        catalogue=_catalogue(checkpoint.folder / CATALOGUE_FILE),
+        catalogue=catalogue,
         slot_shapes=SlotShapes(
             latent_tokens=limits.max_pixels // PATCH_PIXELS**2,
             latent_width=config.patch_width,
@@ -54,41 +70,73 @@ def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
             caption_width=config.dim,
             pixels=limits.max_pixels,
         ),
-        sigmas=partial(flow_sigmas, shift=checkpoint.shift),
+        sigmas=partial(flow_sigmas, shift=shift),
         signature=_signature,
         cost=partial(step_tflop, config=config),
     )
 
 
 def load(
-    checkpoint: ZImageCheckpoint, device: torch.device, dtype: torch.dtype, caption_cache_mib: int
+    checkpoint: ZImageCheckpoint,
+    device: torch.device,
+    dtype: torch.dtype,
+    caption_cache_mib: int,
+    make_replay: MakeReplay,
 ) -> LoadedModel:
     """Read the weights onto a device, tensor by tensor, in one dtype for all three models."""
-    spec = spec_of(checkpoint)
-    tokenizer = PromptTokenizer(checkpoint.tokenizer_file, spec.limits.max_prompt_tokens)
-    if tokenizer.num_ids > checkpoint.text_encoder.vocab_size:
-        raise ModelError(
-            f"{checkpoint.tokenizer_file.name} has ids up to {tokenizer.num_ids - 1} and the text "
-            f"encoder embeds {checkpoint.text_encoder.vocab_size}; they belong to different "
-            "models: take both from the same one"
-        )
     with torch.device("meta"):
-        text_encoder = Qwen3(checkpoint.text_encoder)
-        transformer = Transformer(checkpoint.transformer)
-        decoder = Decoder(checkpoint.autoencoder)
-    checkpoint.fill_text_encoder(text_encoder, device, dtype)
-    checkpoint.fill_transformer(transformer, device, dtype)
-    checkpoint.fill_decoder(decoder, device, dtype)
-    for module in (text_encoder, transformer, decoder):
-        _freeze(module)
+        networks = Networks(
+            Qwen3(checkpoint.text_encoder),
+            Transformer(checkpoint.transformer),
+            Decoder(checkpoint.autoencoder),
+        )
+    checkpoint.fill_text_encoder(networks.text_encoder, device, dtype)
+    checkpoint.fill_transformer(networks.transformer, device, dtype)
+    checkpoint.fill_decoder(networks.decoder, device, dtype)
+    return assemble(
+        spec_of(checkpoint),
+        checkpoint.weights_id,
+        checkpoint.tokenizer_file,
+        networks,
+        caption_cache_mib,
+        make_replay,
+    )
+
+
+def assemble(
+    spec: ModelSpec,
+    weights_id: str,
+    tokenizer_file: Path,
+    networks: Networks,
+    caption_cache_mib: int,
+    make_replay: MakeReplay,
+) -> LoadedModel:
+    """Make the stages' programs from networks whose weights are in place."""
+    tokenizer = PromptTokenizer(tokenizer_file, spec.limits.max_prompt_tokens)
+    embedded = networks.text_encoder.config.vocab_size
+    if tokenizer.num_ids > embedded:
+        raise ModelError(
+            f"{tokenizer_file.name} has ids up to {tokenizer.num_ids - 1} and the text encoder "
+            f"embeds {embedded}; they belong to different models: take both from the same one"
+        )
+    transformer, decoder = networks.transformer, networks.decoder
+    for module in (networks.text_encoder, transformer, decoder):
+        module.eval().requires_grad_(False)
+    decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    preview = LatentPreview(decoder, transformer.config)
+    cache_bytes = caption_cache_mib * 2**20
     return LoadedModel(
         spec=spec,
-        weights_id=checkpoint.weights_id,
+        weights_id=weights_id,
         tokenize=tokenizer,
-        encode=Encoder(text_encoder, transformer, caption_cache_mib * 2**20),
-        denoise=Denoiser(transformer),
-        decode=LatentDecoder(decoder, checkpoint.transformer),
+        encode=Encoder(networks.text_encoder, transformer, cache_bytes, make_replay()),
+        denoise=Denoiser(transformer, preview, make_replay()),
+        decode=LatentDecoder(decoder, transformer.config, make_replay()),
     )
+
+
+def _signature(recipe: Recipe, prompt_tokens: int) -> tuple[object, ...]:
+    return (recipe.width, recipe.height, padded(prompt_tokens), recipe.guided)
 
 
 def _catalogue(path: Path) -> Catalogue | None:
@@ -101,11 +149,3 @@ def _catalogue(path: Path) -> Catalogue | None:
         raise ModelError(
             f"{path} does not list subjects as expected ({error!r}); take the model's folder anew"
         ) from error
-
-
-def _freeze(module: nn.Module) -> None:
-    module.eval().requires_grad_(False)
-
-
-def _signature(recipe: Recipe, prompt_tokens: int) -> tuple[object, ...]:
-    return (recipe.width, recipe.height, padded(prompt_tokens), recipe.guided)

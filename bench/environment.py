@@ -1,0 +1,41 @@
+"""What a row of results must say about where it came from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+def environment(module: str) -> dict[str, str]:
+    """Command, GPU, versions and commit; $COMMIT names it where a copy has no history."""
+    return {
+        "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
+        "gpu": torch.cuda.get_device_name(0),
+        "torch": torch.__version__,
+        "triton": _version("triton"),
+        "python": platform.python_version(),
+        "commit": os.environ.get("COMMIT") or _described() or "not committed",
+    }
+
+
+def _described() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,204 @@
+"""`mezzotint serve`: the model over HTTP, in the shape of OpenAI's images API."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mezzotint.cli import options as opt
+from mezzotint.types import ConfigError
+
+if TYPE_CHECKING:
+    from mezzotint.config import Config
+    from mezzotint.server.keys import Keyring
+    from mezzotint.server.run import Server
+    from mezzotint.server.source import RunnerSource, Served
+
+KEY_VARIABLE = "MEZZOTINT_API_KEY"
+_SERVER = "Server"
+
+Host = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="Where to listen.", rich_help_panel=_SERVER),
+]
+Port = Annotated[
+    int,
+    typer.Option(min=0, max=65535, help="0 takes any free one.", rich_help_panel=_SERVER),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help=f"For trials: others see it in `ps`. Better set {KEY_VARIABLE}.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
+RootPath = Annotated[
+    str,
+    typer.Option(
+        metavar="/PATH",
+        help="Where a reverse proxy mounts the server.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
+AllowedHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A host name clients use; may be repeated. IP addresses and localhost always work.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
+MaxQueue = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        max=10_000,
+        help="Pictures accepted and not finished; beyond, clients are told to wait.",
+        rich_help_panel=_SERVER,
+    ),
+]
+
+
+def serve(
+    model: opt.Model = None,
+    variant: opt.Variant = None,
+    host: Host = "127.0.0.1",
+    port: Port = 7860,
+    api_key: ApiKey = None,
+    root_path: RootPath = "",
+    allowed_host: AllowedHost = None,
+    max_queue: MaxQueue = 64,
+    device: opt.Device = None,
+    precision: opt.Precision = None,
+    threads: opt.Threads = None,
+) -> None:
+    """Serve the model over HTTP to any OpenAI client.
+
+    Answers at once and loads the weights meanwhile. Only this machine reaches it, unless a key is
+    set and --host says otherwise. SIGTERM lets running pictures finish.
+
+    \b
+    mezzotint serve --model Tongyi-MAI/Z-Image-Turbo
+    MEZZOTINT_API_KEY=$(openssl rand -hex 32) mezzotint serve --host 0.0.0.0
+    """
+    flags = {
+        "model": model,
+        "variant": variant,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+    }
+    config = _config(flags)
+    _need_server_packages()
+    from mezzotint.models.locate import locate
+    from mezzotint.server import logs, run
+    from mezzotint.server.app import create_app
+    from mezzotint.server.settings import Settings
+    from mezzotint.server.source import RunnerSource
+
+    path = locate(config.model)
+    keys = _keys(api_key, host)
+    listener = run.listen(host, port)
+    source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
+    settings = Settings(
+        keys=keys,
+        aliases=_aliases(config.model),
+        allowed_hosts=_allowed(host, allowed_host or ()),
+        root_path=_checked_root(root_path),
+        max_queue=max_queue,
+    )
+    server = run.make_server(create_app(source, settings))
+    logs.configure()
+    url = run.address_of(listener) + settings.root_path
+    run.serve(server, listener, lambda: typer.echo(f"mezzotint: serving at {url}"))
+    _leave(source)
+
+
+def _config(flags: Mapping[str, object]) -> Config:
+    from mezzotint.config import load
+
+    environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    return load(flags, environment).config
+
+
+def _need_server_packages() -> None:
+    needed = ("fastapi", "orjson", "prometheus_client", "pybase64", "uvicorn")
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the server needs {', '.join(missing)}, which is not installed; "
+            "install it with: pip install 'mezzotint[serve]'"
+        )
+
+
+def _keys(flag: str | None, host: str) -> Keyring:
+    from mezzotint.server.keys import FixedKeys, NoKeys
+    from mezzotint.server.run import is_loopback
+
+    given = [key for key in (flag, os.environ.get(KEY_VARIABLE)) if key is not None]
+    if given:
+        return FixedKeys(given)
+    if not is_loopback(host):
+        raise ConfigError(
+            f"--host {host} opens the server to other machines and no key is set; set "
+            f"{KEY_VARIABLE}, or leave --host out to serve this machine alone"
+        )
+    return NoKeys()
+
+
+def _aliases(model: str | None) -> tuple[str, ...]:
+    """The id a model was pulled by, and its last part; a path says nothing to clients."""
+    if model is None or Path(model).expanduser().exists():
+        return ()
+    return (model, model.rpartition("/")[2])
+
+
+def _allowed(host: str, names: Iterable[str]) -> tuple[str, ...]:
+    for name in names:
+        if not name or set(name) & set("*/:@ "):
+            raise ConfigError(f"--allowed-host {name!r} is no host name; give one like pics.lan")
+    return (host, *names)
+
+
+def _checked_root(path: str) -> str:
+    if path and (not path.startswith("/") or path.endswith("/") or "//" in path):
+        raise ConfigError(f"--root-path {path!r} is no path like /pictures; correct it")
+    return path
+
+
+def _load(config: Config, path: Path) -> Served:
+    from mezzotint.engine.engine import Engine
+    from mezzotint.models.zimage.prompt import PromptTokenizer
+    from mezzotint.models.zimage.weights import open_checkpoint
+    from mezzotint.server.source import Served
+
+    engine = Engine(**config.model_dump())
+    tokenizer = open_checkpoint(path, config.variant).tokenizer_file
+    count = PromptTokenizer(tokenizer, engine.spec.limits.max_prompt_tokens)
+    return Served(engine, lambda prompt: len(count(prompt)))
+
+
+def _stop(server: Server) -> None:
+    server.should_exit = True
+
+
+def _leave(source: RunnerSource) -> None:
+    """End with what loading failed of, if it did."""
+    if source.error is not None:
+        raise source.error
+    if source.loading:
+        # Its thread is inside the weights' C++ code, which does not survive Python's own end.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

@@ -1,0 +1,87 @@
+"""The HTTP application over any Runner: one router an API, one gate in front of all."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from mezzotint.server import errors
+from mezzotint.server.edge import Edge
+from mezzotint.server.health import health_router
+from mezzotint.server.metrics import Metrics, metrics_router
+from mezzotint.server.openai import ImagesService, openai_router
+from mezzotint.server.queue import Queue
+from mezzotint.server.results import Results
+from mezzotint.server.security import OPEN, Gate
+from mezzotint.server.settings import Settings
+from mezzotint.server.source import RunnerSource
+from mezzotint.version import __version__
+
+_ABOUT = (
+    "Pictures from text, in the shape of OpenAI's images API. Errors everywhere: "
+    '{"error": {"message", "type", "param", "code"}}.'
+)
+
+
+def create_app(source: RunnerSource, settings: Settings) -> FastAPI:
+    """Put the APIs over `source`, which is started and closed with the app."""
+    queue = Queue(settings.max_queue)
+    metrics = Metrics(source, queue)
+    app = FastAPI(
+        title="Mezzotint",
+        description=_ABOUT,
+        version=__version__,
+        root_path=settings.root_path,
+        lifespan=_lifespan(source),
+        docs_url=None,  # these pages would load scripts from another site
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    service = ImagesService(
+        source=source,
+        queue=queue,
+        results=Results(settings.results_bytes, settings.results_s),
+        metrics=metrics,
+        aliases=settings.aliases,
+        created=int(time.time()),
+    )
+    app.include_router(openai_router(service))
+    app.include_router(health_router(source))
+    app.include_router(metrics_router(metrics))
+    errors.install(app)
+    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Edge, metrics=metrics)  # added last: outermost
+    document = _document(app, with_keys=settings.keys.required)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    return app
+
+
+def _lifespan(source: RunnerSource) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        source.start()
+        yield
+        await asyncio.to_thread(source.close)
+
+    return lifespan
+
+
+def _document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document, which says of each call whether it needs a key."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    if with_keys:
+        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["key"] = {"type": "http", "scheme": "bearer"}
+        for path, calls in document["paths"].items():
+            if not OPEN.fullmatch(path.replace("{id}", "id")):
+                for call in calls.values():
+                    call["security"] = [{"key": []}]
+    return document

@@ -1,0 +1,48 @@
+"""Probes: /health while the process lives, /ready while it can make pictures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from mezzotint.server.errors import NOT_READY_RETRY_S
+from mezzotint.server.schema import ERRORS
+from mezzotint.server.source import LoadState, RunnerSource
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """Where loading stands."""
+
+    status: LoadState
+    seconds: float = Field(description="Since the server started, s.")
+
+
+def health_router(source: RunnerSource) -> APIRouter:
+    """GET /health and GET /ready; both open without a key."""
+    router = APIRouter(tags=["operation"], responses={"default": ERRORS["default"]})
+
+    @router.get("/health", summary="Is the process alive?")
+    async def health() -> Health:
+        return Health(status="ok")
+
+    @router.get(
+        "/ready",
+        summary="Can it make pictures?",
+        responses={503: {"model": Ready, "description": "Not yet, or never: see status."}},
+    )
+    async def ready(response: Response) -> Ready:
+        state = source.state
+        if state != "ready":
+            response.status_code = 503
+            response.headers["Retry-After"] = str(NOT_READY_RETRY_S)
+        return Ready(status=state, seconds=round(source.age_s, 1))
+
+    return router

@@ -1,0 +1,197 @@
+"""OpenAI's images API: POST /v1/images/generations, GET /v1/models, signed results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from starlette.requests import Request as HttpRequest
+
+from mezzotint.engine.runner import Ticket
+from mezzotint.server import events
+from mezzotint.server.answer import MEDIA, Answer
+from mezzotint.server.errors import ApiError, Disconnected, explain, invalid
+from mezzotint.server.metrics import Metrics
+from mezzotint.server.queue import Queue, finished
+from mezzotint.server.results import Link, Results
+from mezzotint.server.schema import (
+    ERRORS,
+    GenerationRequest,
+    ImagesResponse,
+    ModelCard,
+    ModelList,
+)
+from mezzotint.server.source import RunnerSource
+from mezzotint.server.translate import check_model, served_names, to_requests
+from mezzotint.types import Format, Image, RequestError
+
+_FORMATS: dict[str, Format] = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpeg"}
+_BINARY: dict[str, Any] = {name: {"schema": {"type": "string"}} for name in _FORMATS}
+_EVENTS = {
+    "text/event-stream": {
+        "schema": {
+            "type": "string",
+            "description": "With stream: image_generation.completed events, or one error event.",
+        }
+    }
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImagesService:
+    """What the images API is made of."""
+
+    source: RunnerSource
+    queue: Queue
+    results: Results
+    metrics: Metrics
+    aliases: tuple[str, ...]
+    created: int  # Unix seconds
+
+
+def openai_router(service: ImagesService) -> APIRouter:
+    """The routes under /v1."""
+    router = APIRouter(prefix="/v1", tags=["images"])
+
+    @router.post(
+        "/images/generations",
+        summary="Make pictures",
+        description="Answers when all pictures are finished. They are cancelled when the client "
+        "disconnects. With an Accept header of image/png, image/webp or image/jpeg the answer is "
+        "the file itself, with X-Seed and Server-Timing headers.",
+        dependencies=[Depends(_json_only)],
+        responses={200: {"model": ImagesResponse, "content": _BINARY | _EVENTS}, **ERRORS},
+    )
+    async def generate(call: GenerationRequest, http: HttpRequest) -> Response:
+        return await _generate(service, call, http)
+
+    @router.get(
+        "/images/{id}/content",
+        summary="Read a picture by its signed link",
+        description="Needs no key: the link is the proof. Made by response_format url.",
+        response_class=Response,
+        responses={200: {"content": _BINARY}, 404: ERRORS["default"], "default": ERRORS["default"]},
+    )
+    async def read_content(
+        id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The picture's id.")],
+        expires: Annotated[int, Query(ge=0, le=2**53, description="Unix seconds.")],
+        signature: Annotated[str, Query(max_length=64, description="HMAC-SHA256, in hex.")],
+    ) -> Response:
+        return _content(service, Link(id, expires, signature))
+
+    @router.get(
+        "/models",
+        summary="List the names of the served model",
+        response_model=ModelList,
+        responses={503: ERRORS[503], "default": ERRORS["default"]},
+    )
+    async def list_models() -> ModelList:
+        names = served_names(service.source.get().runner.spec, service.aliases)
+        cards = [
+            ModelCard(id=name, object="model", created=service.created, owned_by="mezzotint")
+            for name in names
+        ]
+        return ModelList(object="list", data=cards)
+
+    return router
+
+
+async def _generate(service: ImagesService, call: GenerationRequest, http: HttpRequest) -> Response:
+    served = service.source.get()
+    spec = served.runner.spec
+    check_model(call.model, served_names(spec, service.aliases))
+    raw = _raw_format(call, http)
+    started = time.monotonic()
+    try:
+        requests = to_requests(call, spec, raw or call.output_format or "png")
+        tickets = await service.queue.submit(served.runner, requests)
+    except RequestError as error:
+        raise explain(error) from error
+    answer = Answer(call, http, served, service.results, started)
+    if call.stream:
+        return events.stream(_events(service, answer, tickets))
+    images = await _collect(service, answer, tickets)
+    return answer.raw(images[0]) if raw else answer.document(images)
+
+
+async def _collect(
+    service: ImagesService, answer: Answer, tickets: Sequence[Ticket]
+) -> list[Image]:
+    """All pictures, in the order of their seeds; the first failure ends them all."""
+    images: dict[int, Image] = {}
+    clock = answer.served.runner.stats().clock
+    try:
+        async with aclosing(finished(tickets, answer.http)) as ends:
+            async for end in ends:
+                if end is not None:
+                    index, image = end
+                    service.metrics.picture(image, clock)
+                    images[index] = image
+    except Disconnected:
+        raise
+    except Exception as error:
+        raise explain(error) from error
+    return [images[index] for index in range(len(tickets))]
+
+
+async def _events(
+    service: ImagesService, answer: Answer, tickets: Sequence[Ticket]
+) -> AsyncIterator[bytes]:
+    state = answer.http.state
+    state.outcome = "cancelled"  # until the last event is out
+    clock = answer.served.runner.stats().clock
+    try:
+        async with aclosing(finished(tickets, answer.http, events.PING_S)) as ends:
+            async for end in ends:
+                if end is None:
+                    yield events.PING
+                    continue
+                _, image = end
+                service.metrics.picture(image, clock)
+                yield events.event("image_generation.completed", answer.completed(image))
+    except Disconnected:
+        return
+    except Exception as error:
+        state.outcome = "failed"
+        yield events.event("error", explain(error).body)
+        return
+    state.outcome = "completed"
+
+
+def _content(service: ImagesService, link: Link) -> Response:
+    result = service.results.open(link)
+    if result is None:
+        message = "this link is not ours, is too old, or its picture made room for newer ones"
+        raise ApiError(404, message, code="not_found")
+    # Any page may show the picture: whoever has the link was given it.
+    headers = {"Cache-Control": "private, max-age=3600, immutable"}
+    return Response(result.data, headers=headers, media_type=MEDIA[result.format])
+
+
+def _raw_format(call: GenerationRequest, http: HttpRequest) -> Format | None:
+    """The file format an Accept header puts first; None for JSON."""
+    first = http.headers.get("accept", "").split(",")[0].split(";")[0].strip().lower()
+    format = _FORMATS.get(first)
+    if format is None:
+        return None
+    if call.output_format not in (None, format):
+        raise invalid(f"output_format and the Accept header {first} differ", "output_format")
+    if (call.n or 1) > 1:
+        raise invalid(f"an answer of {first} holds one picture; ask for n 1", "n")
+    if call.stream:
+        raise invalid(f"an answer of {first} cannot stream; accept text/event-stream", "stream")
+    if call.response_format == "url":
+        raise invalid(f"an answer of {first} holds no url", "response_format")
+    return format
+
+
+async def _json_only(http: HttpRequest) -> None:
+    """Pages of other sites can send forms and plain text unasked, JSON never."""
+    media = http.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media != "application/json":
+        message = "the body must be JSON: send Content-Type: application/json"
+        raise ApiError(415, message, code="unsupported_media_type")

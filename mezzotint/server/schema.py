@@ -1,0 +1,217 @@
+"""What the API takes and gives; its OpenAPI document is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.server.settings import MAX_PICTURES, MAX_PROMPT_CHARACTERS
+from mezzotint.types import MAX_SEED, Format
+
+Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
+ReportedQuality = Literal["low", "medium", "high", "xhigh", "max"]
+_Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
+_Word = Annotated[str, Field(max_length=200)]
+# Beyond every model's limit, which the model checks; so that no number is without bounds.
+_Steps = Annotated[int, Field(ge=1, le=1000)]
+_Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+_Cfg = Annotated[float, Field(ge=1, le=101, allow_inf_nan=False)]
+
+
+class GenerationRequest(BaseModel):
+    """OpenAI's fields first, then ours and those that clients of other servers use.
+
+    null means the default. A field that is not listed is an error, never ignored.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        json_schema_extra={"examples": [{"prompt": "a red apple on green grass", "seed": 7}]},
+    )
+
+    prompt: _Text = Field(
+        min_length=1,
+        description="What to draw. The model's own limit, in tokens, is checked too; a prompt "
+        "that is too long is an error and is never cut.",
+    )
+    model: _Word | None = Field(
+        None, description="A name that /v1/models lists; without one, the model that is served."
+    )
+    n: Annotated[int, Field(ge=1, le=MAX_PICTURES)] | None = Field(
+        1, description="Pictures; they take consecutive seeds."
+    )
+    size: Annotated[str, Field(pattern=r"^(auto|[1-9][0-9]{1,4}x[1-9][0-9]{1,4})$")] | None = Field(
+        "auto",
+        description="WIDTHxHEIGHT in pixels, both multiples of 16, within the model's limits; "
+        "auto: the preset's or the model's own.",
+    )
+    quality: Quality | None = Field(
+        "auto",
+        description="A multiple of the preset's or the model's steps: low 1/2, medium 3/4, high "
+        "(and auto, standard, hd) 1, xhigh 3/2, max 2. Not together with steps.",
+    )
+    output_format: Format | None = Field(
+        None, description="The file's format; default png, or what the Accept header asks for."
+    )
+    output_compression: Literal[100] | None = Field(
+        100, description="Only 100: JPEG and WebP files are written with one fixed quality."
+    )
+    background: Literal["auto", "opaque"] | None = Field(
+        "auto", description="Pictures are opaque; transparent is refused."
+    )
+    response_format: Literal["b64_json", "url"] | None = Field(
+        "b64_json",
+        description="b64_json: the file in base64; url: a signed link that needs no key and is "
+        "good for an hour, unless newer pictures take its room first.",
+    )
+    stream: bool | None = Field(
+        False, description="Answer with server-sent events, one for each finished picture."
+    )
+    partial_images: Annotated[int, Field(ge=0, le=0)] | None = Field(
+        0, description="Only 0: this build makes no previews yet."
+    )
+    user: _Word | None = Field(None, description="Accepted for OpenAI's clients; has no effect.")
+    safety_identifier: _Word | None = Field(
+        None, description="Accepted for OpenAI's clients and echoed; has no other effect."
+    )
+    moderation: Literal["auto", "low"] | None = Field(
+        None, description="Accepted for OpenAI's clients; has no effect: nothing is moderated."
+    )
+    style: Literal["vivid", "natural"] | None = Field(
+        None, description="Accepted for OpenAI's clients; has no effect."
+    )
+    negative_prompt: _Text | None = Field(
+        None, description="What to keep out; needs guidance above 0. Same limits as prompt."
+    )
+    steps: _Steps | None = Field(
+        None,
+        description="Denoise steps, one forward each (two with guidance), up to the model's own "
+        "limit; default: the preset's or the model's.",
+    )
+    num_inference_steps: _Steps | None = Field(
+        None, description="Another name of steps, as in diffusers, vllm-omni and sglang."
+    )
+    guidance_scale: _Guidance | None = Field(
+        None,
+        description="diffusers' meaning for Z-Image, pos + g (pos - neg): 0 is off, and it is the "
+        "usual CFG weight minus one. Default: the preset's or the model's.",
+    )
+    true_cfg_scale: _Cfg | None = Field(
+        None,
+        description="The usual CFG weight, neg + c (pos - neg): 1 is off. At most one of "
+        "guidance_scale, true_cfg_scale and cfg_scale.",
+    )
+    cfg_scale: _Cfg | None = Field(None, description="Another name of true_cfg_scale.")
+    flow_shift: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
+        None, description="Only the model's own: its schedule is part of the model."
+    )
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(
+        None,
+        description="The first picture's seed; -1 or none: drawn at random. It is reported. The "
+        "same request with the same seed makes the same picture.",
+    )
+    preset: _Word | None = Field(
+        None, description="One of the model's named scenes: size, steps, guidance, maybe a seed."
+    )
+    return_timings: bool | None = Field(False, description="Also report what each stage took.")
+
+
+class ImageData(BaseModel):
+    """One picture."""
+
+    b64_json: str | None = Field(None, description="The file in base64.")
+    url: str | None = Field(None, description="A signed link to the file.")
+    seed: int = Field(description="The seed that makes this picture again.")
+
+
+class TokenDetails(BaseModel):
+    """Tokens by kind."""
+
+    text_tokens: int = Field(description="Tokens of the prompts, template included.")
+    image_tokens: int = Field(description="Always 0: no picture goes in.")
+
+
+class Usage(BaseModel):
+    """What was computed, in tokens of the model."""
+
+    input_tokens: int = Field(description="Prompt tokens, and negative prompt's when guided.")
+    input_tokens_details: TokenDetails
+    output_tokens: int = Field(description="Latent tokens of the pictures; 256 pixels each.")
+    total_tokens: int
+
+
+class Timings(BaseModel):
+    """Milliseconds; by stage the mean over the request's pictures."""
+
+    queue_ms: float = Field(description="Waited for a slot.")
+    text_encode_ms: float
+    denoise_ms: float = Field(description="All steps together.")
+    steps: int = Field(description="Denoise steps.")
+    vae_ms: float = Field(description="Latent to pixels.")
+    encode_ms: float = Field(description="Pixels to file.")
+    total_ms: float = Field(description="From the parsed request to the last picture, host clock.")
+    clock: Literal["host", "device"] = Field(
+        description="Whose clock timed text_encode, denoise and vae."
+    )
+
+
+class ImagesResponse(BaseModel):
+    """Finished pictures."""
+
+    id: str = Field(description="The request's id, as in the X-Request-Id header and the log.")
+    created: int = Field(description="Unix seconds.")
+    data: list[ImageData]
+    size: str = Field(description="WIDTHxHEIGHT in pixels.")
+    quality: ReportedQuality = Field(description="What the steps come to.")
+    steps: int = Field(description="Denoise steps of each picture.")
+    output_format: Format
+    background: Literal["opaque"]
+    usage: Usage
+    safety_identifier: str | None = Field(None, description="As it was given.")
+    timings: Timings | None = Field(None, description="With return_timings.")
+
+
+class ModelCard(BaseModel):
+    """A name of the model that is served."""
+
+    id: str
+    object: Literal["model"]
+    created: int = Field(description="Unix seconds at which this server began to serve it.")
+    owned_by: str
+
+
+class ModelList(BaseModel):
+    """What the model field takes."""
+
+    object: Literal["list"]
+    data: list[ModelCard]
+
+
+class Error(BaseModel):
+    """What was wrong and what to do."""
+
+    message: str
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    param: str | None = Field(description="The field that is wrong, where it is one.")
+    code: str = Field(description="A word that programs can rely on.")
+
+
+class ErrorResponse(BaseModel):
+    """Any answer that is not the one asked for."""
+
+    error: Error
+
+
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    429: {"model": ErrorResponse, "description": "The queue is full.", "headers": _RETRY_AFTER},
+    503: {
+        "model": ErrorResponse,
+        "description": "The model is not ready, has no room, or the server is closing.",
+        "headers": _RETRY_AFTER,
+    },
+    "default": {"model": ErrorResponse, "description": "Any other error."},
+}

@@ -1,0 +1,25 @@
+"""What a server is told once, at its start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mezzotint.server.keys import Keyring, NoKeys
+
+MAX_PICTURES = 10  # of one request, as in OpenAI's contract
+MAX_BODY_BYTES = 2**20
+MAX_PROMPT_CHARACTERS = 32_000
+DRAIN_S = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The server's own choices; the engine's are in mezzotint.config."""
+
+    keys: Keyring = field(default_factory=NoKeys)
+    aliases: tuple[str, ...] = ()  # names clients may use besides the model's own
+    allowed_hosts: tuple[str, ...] = ()  # host names besides localhost and IP addresses
+    root_path: str = ""  # where a reverse proxy mounts the server, as in /pictures
+    max_queue: int = 64  # pictures accepted and not finished
+    results_bytes: int = 256 * 2**20  # of pictures kept for `url` results
+    results_s: int = 3600  # how long such a link is good

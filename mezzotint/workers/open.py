@@ -1,0 +1,45 @@
+"""Open a pool for a configuration: one worker for each GPU, or one for the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from mezzotint.config import Config
+from mezzotint.models.find import describe
+from mezzotint.models.locate import locate
+from mezzotint.workers.pace import Policy
+from mezzotint.workers.pool import Pool
+from mezzotint.workers.spawn import Launch
+
+_AHEAD = 2  # requests a worker holds beyond its slots, so that a free slot never waits for us
+
+
+def open_pool(config: Config, policy: Policy | None = None) -> Pool:
+    """Start workers for every device the configuration allows; returns while they load.
+
+    ModelError when there is no such model: that is seen in its headers, before any process starts.
+    """
+    spec = describe(locate(config.model), config.variant)
+    return Pool(spec, launches(config), policy)
+
+
+def launches(config: Config) -> tuple[Launch, ...]:
+    """How each worker is started: a GPU sees itself alone, so that every worker has device 0."""
+    # device_count asks NVML and makes no CUDA context, which this process must never have.
+    num_gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [name.strip() for name in named.split(",")] if named else []
+    environments = [
+        {"CUDA_VISIBLE_DEVICES": visible[index] if index < len(visible) else str(index)}
+        for index in range(num_gpus)
+    ]
+    return tuple(
+        Launch(
+            config=config.model_dump_json(),
+            environment=environment,
+            depth=config.slots + _AHEAD,
+        )
+        for environment in environments or [{}]
+    )

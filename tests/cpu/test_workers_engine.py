@@ -1,0 +1,45 @@
+"""The real engine behind a pool: the same pictures, byte for byte."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mezzotint.config import make
+from mezzotint.engine.engine import Engine
+from mezzotint.types import Progress, Request, RequestError
+from mezzotint.workers.open import launches, open_pool
+
+
+def test_a_pool_makes_the_engines_pictures() -> None:
+    options = {"device": "cpu", "threads": 1}
+    request = Request(prompt="a red apple", seed=5, steps=2, previews=1)
+    with open_pool(make(**options)) as pool, Engine(**options) as engine:
+        ticket = pool.submit(request)
+        seen: list[Progress] = []
+        ticket.on_progress(seen.append)
+        (expected,) = [engine.submit(request).result(120)]
+        image = ticket.result(120)
+        assert image.data == expected.data
+        assert np.array_equal(image.pixels, expected.pixels)
+        assert (image.recipe, image.provenance) == (expected.recipe, expected.provenance)
+        assert (pool.spec.name, pool.provenance) == (engine.spec.name, engine.provenance)
+        assert [p.stage for p in seen] == ["encode", "denoise", "denoise", "decode", "file"]
+        assert seen[1].preview is not None
+        with pytest.raises(RequestError, match="shorten"):
+            pool.submit(Request(prompt="apple " * 5000)).result(120)
+
+
+def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [each.environment for each in launches(make())] == [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "1"},
+    ]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7f")
+    assert [each.environment["CUDA_VISIBLE_DEVICES"] for each in launches(make())] == [
+        "5",
+        "GPU-7f",
+    ]
+    assert [each.environment for each in launches(make(device="cpu"))] == [{}]

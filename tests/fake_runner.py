@@ -1,0 +1,175 @@
+"""A Runner without a model: gradients after a delay, with real Tickets, stats and files."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from mezzotint.engine.stats import EngineStats, Stats, Timeline
+from mezzotint.engine.ticket import EngineTicket
+from mezzotint.images.file import encode
+from mezzotint.models.recipe import resolve
+from mezzotint.models.spec import ModelSpec, SlotShapes
+from mezzotint.models.zimage.presets import DEFAULTS
+from mezzotint.samplers import flow_sigmas
+from mezzotint.types import (
+    Cancelled,
+    Image,
+    Progress,
+    ProgressStage,
+    Provenance,
+    Recipe,
+    Request,
+    RequestError,
+)
+
+SHIFT = 3.0
+MAX_PROMPT_TOKENS = 512
+_SMALL = DEFAULTS["small"]
+
+SPEC = ModelSpec(
+    name="fake",
+    family="fake",
+    packing="tokens",
+    prediction="velocity",
+    sampler="flow_euler",
+    guidance_convention="pos + g (pos - neg)",
+    sizes=_SMALL.sizes,
+    steps=_SMALL.steps,
+    guidance=_SMALL.guidance,
+    limits=_SMALL.limits,
+    presets=_SMALL.presets,
+    slot_shapes=SlotShapes(
+        latent_tokens=_SMALL.limits.max_pixels // 256,
+        latent_width=64,
+        caption_tokens=MAX_PROMPT_TOKENS,
+        caption_width=64,
+        pixels=_SMALL.limits.max_pixels,
+    ),
+    sigmas=partial(flow_sigmas, shift=SHIFT),
+    signature=lambda recipe, tokens: (recipe.width, recipe.height, tokens, recipe.guided),
+    catalogue=None,
+    cost=lambda recipe: recipe.width * recipe.height / 1e6,
+)
+PROVENANCE = Provenance(
+    model="fake", weights="0" * 64, precision="fp32", device="cpu", versions=(("fake", "1"),)
+)
+
+
+def count_tokens(prompt: str) -> int:
+    """As many as words, and a template of two."""
+    return len(prompt.split()) + 2
+
+
+class FakeRunner:
+    """Takes `step_s` seconds a step; `error`, if set, ends every picture after its last step."""
+
+    spec = SPEC
+    provenance = PROVENANCE
+
+    def __init__(self, step_s: float = 0.0, slots: int = 8, error: Exception | None = None) -> None:
+        self.step_s = step_s
+        self.error = error
+        self._ids = itertools.count()
+        self._stats = Stats()
+        self._lock = threading.Lock()
+        self._cancelled: set[int] = set()
+        self._waiting = 0
+        self._running = 0
+        self._closed = False
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="fake-runner")
+
+    def submit(self, request: Request) -> EngineTicket:
+        return self.submit_all([request])[0]
+
+    def submit_all(self, requests: Sequence[Request]) -> list[EngineTicket]:
+        tickets = [self._admit(request) for request in requests]
+        if self._closed:
+            raise Cancelled("the runner was closed")
+        for ticket in tickets:
+            with self._lock:
+                self._waiting += 1
+            self._pool.submit(self._run, ticket)
+        return tickets
+
+    def stats(self) -> EngineStats:
+        with self._lock:
+            return EngineStats(
+                waiting=self._waiting,
+                running=self._running,
+                outcomes=dict(self._stats.outcomes),
+                stage_ms=self._stats.stage_ms(),
+                clock="host",
+            )
+
+    def close(self) -> None:
+        self._closed = True
+        self._pool.shutdown()
+
+    def _admit(self, request: Request) -> EngineTicket:
+        recipe = resolve(request, SPEC)
+        tokens = count_tokens(recipe.prompt)
+        if tokens > MAX_PROMPT_TOKENS:
+            raise RequestError(f"the prompt has {tokens} tokens; shorten it")
+        timeline = Timeline(time.monotonic())
+        return EngineTicket(next(self._ids), request, recipe, timeline, self._cancel)
+
+    def _cancel(self, id: int) -> None:
+        self._cancelled.add(id)
+
+    def _run(self, ticket: EngineTicket) -> None:
+        with self._lock:
+            self._waiting -= 1
+            self._running += 1
+        try:
+            image = self._make(ticket)
+        except Exception as error:  # whatever it is, the ticket's holder must hear of it
+            self._end(ticket, "cancelled" if isinstance(error, Cancelled) else "failed")
+            ticket.future.set_exception(error)
+        else:
+            self._end(ticket, "finished", image)
+            ticket.future.set_result(image)
+
+    def _end(self, ticket: EngineTicket, outcome: str, image: Image | None = None) -> None:
+        with self._lock:
+            self._running -= 1
+            self._stats.record(outcome, image.spans if image else ())  # type: ignore[arg-type]
+
+    def _make(self, ticket: EngineTicket) -> Image:
+        recipe, request = ticket.recipe, ticket.request
+        ticket.timeline.queued_until(time.monotonic())
+        self._work(ticket, "encode", 1)
+        self._work(ticket, "denoise", recipe.steps)
+        if self.error is not None:
+            raise self.error
+        pixels = _gradient(recipe)
+        self._work(ticket, "decode", 0)
+        start = time.monotonic()
+        data = encode(pixels, request.format, recipe, PROVENANCE, "fake", request.metadata)
+        ticket.timeline.add("file", start, time.monotonic())
+        spans = tuple(ticket.timeline.spans)
+        return Image(pixels, data, request.format, recipe, PROVENANCE, spans)
+
+    def _work(self, ticket: EngineTicket, stage: ProgressStage, steps: int) -> None:
+        start = time.monotonic()
+        for step in range(steps):
+            if ticket.id in self._cancelled or self._closed:
+                raise Cancelled("the picture was cancelled")
+            if self.step_s:
+                time.sleep(self.step_s)
+            ticket.report(Progress(stage, step + 1, ticket.recipe.steps))
+        ticket.timeline.add(stage, start, time.monotonic())
+
+
+def _gradient(recipe: Recipe) -> np.ndarray:
+    x = np.linspace(0, 255, recipe.width, dtype=np.uint8)[None, :]
+    y = np.linspace(0, 255, recipe.height, dtype=np.uint8)[:, None]
+    tint = np.full((recipe.height, recipe.width), recipe.seed % 256, dtype=np.uint8)
+    wide = np.broadcast_to(x, tint.shape), np.broadcast_to(y, tint.shape)
+    return np.ascontiguousarray(np.stack((*wide, tint), axis=-1))
