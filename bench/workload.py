@@ -25,7 +25,7 @@ class Workload:
 WORKLOADS = (
     Workload("1024px-8", 1024, 1024, 8, 0.0, 7),
     Workload("512px-8", 512, 512, 8, 0.0, 9),
-    Workload("1024px-40-guided", 1024, 1024, 40, 4.0, 2),
+    Workload("1024px-40-guided", 1024, 1024, 40, 4.0, 1),
 )
 
 

@@ -37,7 +37,6 @@ def create_app(source: RunnerSource, settings: Settings) -> FastAPI:
         title="Mezzotint",
         description=_ABOUT,
         version=__version__,
-        root_path=settings.root_path,
         lifespan=_lifespan(source),
         docs_url=None,  # these pages would load scripts from another site
         redoc_url=None,
@@ -56,7 +55,7 @@ def create_app(source: RunnerSource, settings: Settings) -> FastAPI:
     app.include_router(metrics_router(metrics))
     errors.install(app)
     app.add_middleware(Gate, settings=settings)
-    app.add_middleware(Edge, metrics=metrics)  # added last: outermost
+    app.add_middleware(Edge, metrics=metrics, root_path=settings.root_path)  # added last: outermost
     document = _document(app, with_keys=settings.keys.required)
     app.openapi = lambda: document  # type: ignore[method-assign]
     return app

@@ -21,9 +21,10 @@ _log = logging.getLogger(__name__)
 class Edge:
     """Wraps the gate and the app."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, root_path: str) -> None:
         self._app = app
         self._metrics = metrics
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -32,6 +33,8 @@ class Edge:
         start = time.monotonic()
         request_id = token_hex(8)
         status = 0
+        # Here and not in the HTTP server, which would expect every proxy to cut the prefix off.
+        scope["root_path"] = self._root_path
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_on(message: Message) -> None:

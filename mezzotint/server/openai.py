@@ -104,6 +104,8 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
     served = service.source.get()
     spec = served.runner.spec
     check_model(call.model, served_names(spec, service.aliases))
+    if call.partial_images:
+        raise invalid("this build makes no previews yet; ask for 0", "partial_images")
     raw = _raw_format(call, http)
     started = time.monotonic()
     try:

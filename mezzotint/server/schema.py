@@ -70,8 +70,8 @@ class GenerationRequest(BaseModel):
     stream: bool | None = Field(
         False, description="Answer with server-sent events, one for each finished picture."
     )
-    partial_images: Annotated[int, Field(ge=0, le=0)] | None = Field(
-        0, description="Only 0: this build makes no previews yet."
+    partial_images: Annotated[int, Field(ge=0, le=3)] | None = Field(
+        0, description="Only 0: this build makes no previews yet, and more is refused."
     )
     user: _Word | None = Field(None, description="Accepted for OpenAI's clients; has no effect.")
     safety_identifier: _Word | None = Field(

@@ -111,7 +111,7 @@ def decode_to_worker(payload: bytes) -> ToWorker:
     """Read a frame sent to a worker. FrameError when it is none."""
     try:
         return _TO_WORKER.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameError(str(error)) from error
 
 
@@ -119,5 +119,5 @@ def decode_to_pool(payload: bytes) -> ToPool:
     """Read a frame sent to the pool. FrameError when it is none."""
     try:
         return _TO_POOL.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameError(str(error)) from error

@@ -206,6 +206,8 @@ class Worker:
             return f"answered nonsense ({error})"
         except WorkerBroken as error:
             return str(error)
+        except Exception as error:  # a defect of ours must leave nobody waiting for ever
+            return f"could not be listened to ({type(error).__name__}: {error})"
         return None
 
     def _note_ready(self, frame: Ready) -> None:

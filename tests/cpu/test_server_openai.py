@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from fake_runner import SPEC, FakeRunner
 from serving import Running, raw_request, serving, until
 
 from mezzotint.images.png import png_size
+from mezzotint.server.results import Results
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import Served
 from mezzotint.types import ResourceError
@@ -349,9 +351,7 @@ def test_a_failing_picture_says_nothing_of_our_insides(
             assert "secret" not in str(seen.body)
 
 
-def test_links_end_with_their_time_and_their_room(server: Running) -> None:
-    from mezzotint.server.results import Results
-
+def test_links_end_with_their_time_and_their_room() -> None:
     now = 1000.0
     results = Results(100, 60, clock=lambda: now)
     first = results.keep(b"a" * 60, "png")
@@ -375,8 +375,6 @@ def test_requests_under_way_are_finished_at_the_end() -> None:
             b"Content-Type: application/json\r\nAccept: image/png\r\nContent-Length: %d\r\n\r\n"
         )
         answers: list[bytes] = []
-        import threading
-
         request = threading.Thread(
             target=lambda: answers.append(raw_request(server.port, head % len(body) + body))
         )
