@@ -61,15 +61,20 @@ def _options() -> argparse.Namespace:
 
 def _rows(workloads: list[Workload], rivals: bool) -> Iterator[Row]:
     costs: dict[str, float] = {}
-    for graphs in (True, False):  # without them once, to see what they are worth
-        with Engine(random_weights="z-image-turbo", device="cuda", graphs=graphs, slots=2) as ours:
-            for workload in workloads if graphs else workloads[:2]:
-                row = _ours(ours, workload, "mezzotint" if graphs else "mezzotint, no graphs")
-                costs[workload.name] = row["tflop"]
-                yield row
-        _free()
+    for row in _engine(workloads, graphs=True):
+        costs[row["workload"]] = row["tflop"]
+        yield row
     if rivals:
         yield from _diffusers(workloads, costs)
+    yield from _engine(workloads[:2], graphs=False)  # to see what graphs are worth
+
+
+def _engine(workloads: list[Workload], graphs: bool) -> Iterator[Row]:
+    with Engine(random_weights="z-image-turbo", device="cuda", graphs=graphs, slots=2) as engine:
+        for workload in workloads:
+            yield _ours(engine, workload, "mezzotint" if graphs else "mezzotint, no graphs")
+    del engine
+    _free()
 
 
 def _ours(engine: Engine, workload: Workload, system: str) -> Row:
@@ -117,6 +122,8 @@ def _diffusers(workloads: list[Workload], costs: dict[str, float]) -> Iterator[R
             "peak_bytes": torch.cuda.max_memory_allocated(),
             "tflop": costs[workload.name],
         }
+    del pipeline
+    _free()
 
 
 def _free() -> None:

@@ -16,6 +16,7 @@ from mezzotint.types import ConfigError, Format, MetadataLevel
 
 ENVIRONMENT_PREFIX = "MEZZOTINT_"
 CONFIG_VARIABLE = "MEZZOTINT_CONFIG"
+KEY_VARIABLE = "MEZZOTINT_API_KEY"  # the server's; a secret is no setting to show
 
 Source = Literal["default", "file", "environment", "flag"]
 
@@ -119,7 +120,9 @@ def _read_file(path: Path) -> dict[str, object]:
 def _read_environment(environment: Mapping[str, str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for variable, value in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == CONFIG_VARIABLE:
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable in (CONFIG_VARIABLE, KEY_VARIABLE):
             continue
         values[variable.removeprefix(ENVIRONMENT_PREFIX).lower()] = value
     return values

@@ -248,5 +248,12 @@ FAULTS = {
     "defect": lambda: _raise(KeyError("a defect")),
 }
 
+
+def _refuse_pickle(event: str, _: object) -> None:
+    if event == "pickle.find_class":
+        os._exit(77)
+
+
 if __name__ == "__main__":
+    sys.addaudithook(_refuse_pickle)
     main(lambda text: FakeEngine(msgspec.json.decode(text, type=FakeConfig)))

@@ -15,8 +15,7 @@ from mezzotint.engine.stats import EngineStats, Stats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
 from mezzotint.models.recipe import resolve
-from mezzotint.models.spec import ModelSpec, SlotShapes
-from mezzotint.models.zimage.presets import DEFAULTS
+from mezzotint.models.spec import Limits, ModelSpec, Preset, SlotShapes
 from mezzotint.samplers import flow_sigmas
 from mezzotint.types import (
     Cancelled,
@@ -31,7 +30,16 @@ from mezzotint.types import (
 
 SHIFT = 3.0
 MAX_PROMPT_TOKENS = 512
-_SMALL = DEFAULTS["small"]
+LIMITS = Limits(
+    side_multiple=16,
+    min_side=64,
+    max_side=256,
+    min_pixels=64 * 64,
+    max_pixels=256 * 256,
+    max_steps=120,
+    max_guidance=20.0,
+    max_prompt_tokens=MAX_PROMPT_TOKENS,
+)
 
 SPEC = ModelSpec(
     name="fake",
@@ -40,17 +48,20 @@ SPEC = ModelSpec(
     prediction="velocity",
     sampler="flow_euler",
     guidance_convention="pos + g (pos - neg)",
-    sizes=_SMALL.sizes,
-    steps=_SMALL.steps,
-    guidance=_SMALL.guidance,
-    limits=_SMALL.limits,
-    presets=_SMALL.presets,
+    sizes=((128, 128),),
+    steps=20,
+    guidance=1.5,
+    limits=LIMITS,
+    presets=(
+        Preset(key="quick", zh="快速", en="Quick", width=64, height=64, steps=8, guidance=0.0),
+        Preset(key="fine", zh="精细", en="Fine", width=128, height=128, steps=50, guidance=1.5),
+    ),
     slot_shapes=SlotShapes(
-        latent_tokens=_SMALL.limits.max_pixels // 256,
+        latent_tokens=LIMITS.max_pixels // 256,
         latent_width=64,
         caption_tokens=MAX_PROMPT_TOKENS,
         caption_width=64,
-        pixels=_SMALL.limits.max_pixels,
+        pixels=LIMITS.max_pixels,
     ),
     sigmas=partial(flow_sigmas, shift=SHIFT),
     signature=lambda recipe, tokens: (recipe.width, recipe.height, tokens, recipe.guided),

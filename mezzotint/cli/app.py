@@ -13,8 +13,8 @@ from mezzotint.cli.config import config_app
 from mezzotint.cli.doctor import doctor
 from mezzotint.cli.generate import generate
 from mezzotint.cli.help import SectionedCommand
+from mezzotint.cli.keys import keys_app
 from mezzotint.cli.presets import presets
-from mezzotint.cli.prompts import prompts
 from mezzotint.cli.pull import pull
 from mezzotint.cli.serve import serve
 from mezzotint.types import MezzotintError
@@ -49,11 +49,11 @@ app = typer.Typer(
 )
 app.command(cls=SectionedCommand)(generate)
 app.command(cls=SectionedCommand)(presets)
-app.command(cls=SectionedCommand)(prompts)
 app.command(cls=SectionedCommand)(pull)
 app.command(cls=SectionedCommand)(serve)
 app.command(cls=SectionedCommand)(doctor)
 app.add_typer(config_app, name="config")
+app.add_typer(keys_app, name="keys")
 
 
 def main() -> NoReturn:

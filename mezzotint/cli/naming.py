@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mezzotint.images.naming import SUFFIXES, slug
 from mezzotint.types import Format, Recipe, RequestError
 
-MAX_SLUG = 48  # characters; at most 192 bytes, below the 255 that file systems take
-
-SUFFIXES: dict[Format, str] = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 _FORMATS: dict[str, Format] = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 # Someone who writes one of these wants a file, not a folder of that name.
 _FOREIGN = frozenset({".avif", ".bmp", ".gif", ".heic", ".jxl", ".svg", ".tif", ".tiff"})
@@ -56,12 +53,3 @@ def format_of(target: Target, asked: Format | None) -> Format | None:
 def file_name(recipe: Recipe, index: int, format: Format) -> str:
     """A name made of the prompt, the seed and an index."""
     return f"{slug(recipe.prompt)}-s{recipe.seed}-{index}{SUFFIXES[format]}"
-
-
-def slug(prompt: str) -> str:
-    """The prompt's letters and digits of any script, the rest as single dashes."""
-    text = unicodedata.normalize("NFC", prompt).lower()
-    # A mark belongs to the letter before it: Hindi and Thai are not words without them.
-    kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
-    words = "-".join("".join(kept).split())
-    return words[:MAX_SLUG].strip("-") or "picture"

@@ -43,7 +43,7 @@ def make_requests(
 
     What the order leaves open comes from the picture to make again, if there is one.
     """
-    from mezzotint.engine.engine import series
+    from mezzotint.models.recipe import series
 
     if origin is not None and order.preset is not None:
         raise RequestError(

@@ -118,10 +118,13 @@ def serve(
         root_path=_checked_root(root_path),
         max_queue=max_queue,
     )
-    server = run.make_server(create_app(source, settings))
-    logs.configure()
     url = run.address_of(listener) + settings.root_path
-    run.serve(server, listener, lambda: typer.echo(f"mezzotint: serving at {url}"))
+    server = run.make_server(
+        create_app(source, settings), lambda: typer.echo(f"mezzotint: serving at {url}")
+    )
+    logs.configure()
+    with listener:
+        server.run(sockets=[listener])
     _leave(source)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,9 +23,9 @@ from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
 from mezzotint.models.find import load, load_random_weights
 from mezzotint.models.locate import locate
-from mezzotint.models.recipe import resolve
+from mezzotint.models.recipe import resolve, series
 from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, run_eagerly
-from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request, RequestError
+from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
 
 
@@ -48,7 +47,7 @@ class Engine:
             weights=self._model.weights_id,
             precision=place.precision,
             device=place.name,
-            versions=(("mezzotint", __version__), ("torch", torch.__version__)),
+            versions=(("mezzotint", __version__), ("torch", str(torch.__version__))),
         )
         self._stats = Stats()
         self._ids = itertools.count()
@@ -170,11 +169,3 @@ def preview_steps(steps: int, previews: int) -> frozenset[int]:
     """The steps, from 1, after which to look: the first one, then evenly, never the last."""
     wanted = min(previews, steps - 1)
     return frozenset(1 + i * (steps - 1) // wanted for i in range(wanted))
-
-
-def series(request: Request, n: int, spec: ModelSpec) -> list[Request]:
-    """n requests like this one, with consecutive seeds from its own (drawn if it is random)."""
-    if n < 1:
-        raise RequestError(f"n is {n}; ask for at least 1 picture")
-    first = resolve(request, spec).seed
-    return [replace(request, seed=first + i) for i in range(n)]

@@ -22,6 +22,10 @@ class EngineTicket:
     future: Future[Image] = field(default_factory=Future)
     _callbacks: list[Callable[[Progress], None]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # From here on only the engine ends it: Future.cancel() by a caller does nothing.
+        self.future.set_running_or_notify_cancel()
+
     def result(self, timeout: float | None = None) -> Image:
         return self.future.result(timeout)
 

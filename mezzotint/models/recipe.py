@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from dataclasses import replace
 from typing import TypeVar
 
 from mezzotint.models.spec import Limits, ModelSpec, Preset
@@ -39,6 +40,14 @@ def resolve(request: Request, spec: ModelSpec) -> Recipe:
         guidance_truncation=float(request.guidance_truncation),
         seed=_seed(request.seed, preset),
     )
+
+
+def series(request: Request, n: int, spec: ModelSpec) -> list[Request]:
+    """n requests like this one, with consecutive seeds from its own (drawn if it is random)."""
+    if n < 1:
+        raise RequestError(f"n is {n}; ask for at least 1 picture")
+    first = resolve(request, spec).seed
+    return [replace(request, seed=first + i) for i in range(n)]
 
 
 def _first(asked: _T | None, preset: _T | None, default: _T) -> _T:

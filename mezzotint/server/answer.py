@@ -107,7 +107,7 @@ class Answer:
     def _timings(self, images: Sequence[Image]) -> dict[str, Any]:
         totals = [stage_totals(image.spans) for image in images]
         means = {
-            name: sum(total.get(stage, 0.0) for total in totals) / len(totals)
+            name: round(sum(total.get(stage, 0.0) for total in totals) / len(totals), 3)
             for name, stage in _STAGES.items()
         }
         clock = self.served.runner.stats().clock
@@ -115,4 +115,4 @@ class Answer:
         return means | rest
 
     def _elapsed_ms(self) -> float:
-        return (time.monotonic() - self.started) * 1e3
+        return round((time.monotonic() - self.started) * 1e3, 3)

@@ -18,6 +18,7 @@ from mezzotint.server.metrics import Metrics, metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.queue import Queue
 from mezzotint.server.results import Results
+from mezzotint.server.schema import event_schemas
 from mezzotint.server.security import OPEN, Gate
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource
@@ -76,9 +77,10 @@ def _document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
+    components = document["components"]
+    components["schemas"] = event_schemas() | components["schemas"]
     if with_keys:
-        schemes = document.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["key"] = {"type": "http", "scheme": "bearer"}
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, calls in document["paths"].items():
             if not OPEN.fullmatch(path.replace("{id}", "id")):
                 for call in calls.values():

@@ -60,7 +60,7 @@ def not_ready(state: str) -> ApiError:
     return ApiError(503, message, code="model_not_ready", kind="server_error", headers=headers)
 
 
-def explain(error: BaseException) -> ApiError:
+def explain(error: BaseException, request_id: str) -> ApiError:
     """Say what ended a picture, without a path or a stack in it; the log has the rest."""
     if isinstance(error, ApiError):
         return error
@@ -69,7 +69,7 @@ def explain(error: BaseException) -> ApiError:
     if isinstance(error, Cancelled):
         message = "the server is closing; ask again in a moment"
         return ApiError(503, message, code="closing", kind="server_error")
-    _log.error("picture failed", exc_info=error)
+    _log.error("picture failed", exc_info=error, extra={"id": request_id})
     if isinstance(error, ResourceError):
         message = "the machine has no room for this picture; ask for a smaller size"
         return ApiError(503, message, code="out_of_resources", kind="server_error")

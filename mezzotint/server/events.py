@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import orjson
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.types import Receive, Scope, Send
 
 PING = KEEPALIVE_COMMENT
 PING_S = 15.0  # proxies close connections that are silent for 30 s or more
@@ -17,7 +18,19 @@ def event(name: str, data: Mapping[str, Any]) -> bytes:
     return format_sse_event(event=name, data_str=orjson.dumps(data).decode())
 
 
-def stream(events: AsyncIterator[bytes]) -> EventSourceResponse:
-    """An answer that no proxy holds back."""
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(events, headers=headers)
+class EventStream(EventSourceResponse):
+    """An answer that no proxy holds back; `on_close` is called however it ends.
+
+    A client may be gone before the first event is asked for: then `events` never even starts, and
+    could clean nothing up itself.
+    """
+
+    def __init__(self, events: AsyncIterator[bytes], on_close: Callable[[], None]) -> None:
+        super().__init__(events, headers={"X-Accel-Buffering": "no"})
+        self._on_close = on_close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_close()

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -16,10 +17,11 @@ from mezzotint.server import events
 from mezzotint.server.answer import MEDIA, Answer
 from mezzotint.server.errors import ApiError, Disconnected, explain, invalid
 from mezzotint.server.metrics import Metrics
-from mezzotint.server.queue import Queue, finished
+from mezzotint.server.queue import Queue, cancel, finished
 from mezzotint.server.results import Link, Results
 from mezzotint.server.schema import (
     ERRORS,
+    EVENT,
     GenerationRequest,
     ImagesResponse,
     ModelCard,
@@ -31,14 +33,7 @@ from mezzotint.types import Format, Image, RequestError
 
 _FORMATS: dict[str, Format] = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpeg"}
 _BINARY: dict[str, Any] = {name: {"schema": {"type": "string"}} for name in _FORMATS}
-_EVENTS = {
-    "text/event-stream": {
-        "schema": {
-            "type": "string",
-            "description": "With stream: image_generation.completed events, or one error event.",
-        }
-    }
-}
+_EVENTS: dict[str, Any] = {"text/event-stream": {"itemSchema": EVENT}}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,10 +107,11 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
         requests = to_requests(call, spec, raw or call.output_format or "png")
         tickets = await service.queue.submit(served.runner, requests)
     except RequestError as error:
-        raise explain(error) from error
+        raise explain(error, http.state.request_id) from error
     answer = Answer(call, http, served, service.results, started)
     if call.stream:
-        return events.stream(_events(service, answer, tickets))
+        http.state.outcome = "cancelled"  # until the last event is out
+        return events.EventStream(_events(service, answer, tickets), partial(cancel, tickets))
     images = await _collect(service, answer, tickets)
     return answer.raw(images[0]) if raw else answer.document(images)
 
@@ -136,7 +132,7 @@ async def _collect(
     except Disconnected:
         raise
     except Exception as error:
-        raise explain(error) from error
+        raise explain(error, answer.http.state.request_id) from error
     return [images[index] for index in range(len(tickets))]
 
 
@@ -144,7 +140,6 @@ async def _events(
     service: ImagesService, answer: Answer, tickets: Sequence[Ticket]
 ) -> AsyncIterator[bytes]:
     state = answer.http.state
-    state.outcome = "cancelled"  # until the last event is out
     clock = answer.served.runner.stats().clock
     try:
         async with aclosing(finished(tickets, answer.http, events.PING_S)) as ends:
@@ -159,7 +154,7 @@ async def _events(
         return
     except Exception as error:
         state.outcome = "failed"
-        yield events.event("error", explain(error).body)
+        yield events.event("error", explain(error, state.request_id).body)
         return
     state.outcome = "completed"
 

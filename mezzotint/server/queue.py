@@ -121,8 +121,13 @@ async def finished(
             yield end, tickets[end].future.result()
     finally:
         gone.cancel()
-        for ticket in tickets:
-            ticket.cancel()
+        cancel(tickets)
+
+
+def cancel(tickets: Sequence[Ticket]) -> None:
+    """Cancel what is not finished of them."""
+    for ticket in tickets:
+        ticket.cancel()
 
 
 async def _disconnect(http: HttpRequest) -> None:

@@ -67,12 +67,13 @@ class Results:
             self._sign(link.id, link.expires).encode(), link.signature.encode("utf-8", "replace")
         )
         self._drop_old()
-        return self._kept.get(link.id) if good and link.expires > self._clock() else None
+        return self._kept.get(link.id) if good else None
 
     def _sign(self, id: str, expires: int) -> str:
         return hmac.new(self._key, f"{id} {expires}".encode(), sha256).hexdigest()
 
     def _drop_old(self) -> None:
+        """Drop what is too old, and then what has no room; the oldest is always the first."""
         now = self._clock()
         while self._kept:
             id, oldest = next(iter(self._kept.items()))

@@ -57,6 +57,14 @@ def address_of(server: socket.socket) -> str:
 class Server(uvicorn.Server):
     """uvicorn, except that a signal is a wish to end well: it is not raised again afterwards."""
 
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_start = on_start
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_start()  # from here on HTTP answers, and a signal ends it well
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
@@ -71,7 +79,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def make_server(app: FastAPI) -> Server:
+def make_server(app: FastAPI, on_start: Callable[[], None]) -> Server:
     """uvicorn as we want it: no second log of requests, no banner, DRAIN_S for what is running."""
     config = uvicorn.Config(
         app,
@@ -82,14 +90,7 @@ def make_server(app: FastAPI) -> Server:
         lifespan="on",
         timeout_graceful_shutdown=DRAIN_S,
     )
-    return Server(config)
-
-
-def serve(server: Server, listener: socket.socket, on_start: Callable[[], None]) -> None:
-    """Serve until a signal or `should_exit`; what is running then has DRAIN_S to finish."""
-    on_start()
-    with listener:
-        server.run(sockets=[listener])
+    return Server(config, on_start)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError | ResourceError:

@@ -174,6 +174,21 @@ class ImagesResponse(BaseModel):
     timings: Timings | None = Field(None, description="With return_timings.")
 
 
+class CompletedEvent(ImageData):
+    """What the data of an image_generation.completed event holds."""
+
+    type: Literal["image_generation.completed"]
+    created_at: int = Field(description="Unix seconds.")
+    size: str = Field(description="WIDTHxHEIGHT in pixels.")
+    quality: ReportedQuality = Field(description="What the steps come to.")
+    steps: int = Field(description="Denoise steps.")
+    output_format: Format
+    background: Literal["opaque"]
+    usage: Usage
+    safety_identifier: str | None = Field(None, description="As it was given.")
+    timings: Timings | None = Field(None, description="With return_timings.")
+
+
 class ModelCard(BaseModel):
     """A name of the model that is served."""
 
@@ -203,6 +218,31 @@ class ErrorResponse(BaseModel):
     """Any answer that is not the one asked for."""
 
     error: Error
+
+
+_REFERENCE = "#/components/schemas/{model}"
+_DATA = [{"$ref": _REFERENCE.format(model=kind)} for kind in ("CompletedEvent", "ErrorResponse")]
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "description": "One server-sent event: image_generation.completed for each finished picture, "
+    "or an error, which is the last.",
+    "properties": {
+        "event": {"type": "string", "enum": ["image_generation.completed", "error"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"oneOf": _DATA},
+        },
+    },
+    "required": ["event", "data"],
+}
+
+
+def event_schemas() -> dict[str, Any]:
+    """The schemas that EVENT refers to and no route's model brings along, by name."""
+    schema = CompletedEvent.model_json_schema(mode="serialization", ref_template=_REFERENCE)
+    parts: dict[str, Any] = schema.pop("$defs", {})
+    return parts | {"CompletedEvent": schema}
 
 
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from mezzotint.server.settings import MAX_BODY_BYTES, Settings
 # Answers without a key. Signed links carry their own proof.
 OPEN = re.compile(r"/health|/ready|/v1/images/[A-Za-z0-9_-]{1,64}/content")
 
+BODY_S = 30  # to send a body of at most 1 MiB
+_CLOSE = {"Connection": "close"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -121,17 +124,27 @@ async def _read_body(headers: Headers, receive: Receive) -> Receive:
     length = headers.get("content-length", "0")
     if length.isdecimal() and len(length) < 20 and int(length) > MAX_BODY_BYTES:
         raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_S):
+            return _replay(await _gather(receive), receive)
+    except TimeoutError as error:
+        message = f"the body did not come within {BODY_S} s; send it at once"
+        raise ApiError(408, message, code="body_too_slow", headers=_CLOSE) from error
+
+
+async def _gather(receive: Receive) -> Message:
+    """One message of all parts of a body; or the disconnect that came instead."""
     parts: list[bytes] = []
     more = True
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            return _replay(message, receive)
+            return message
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
         if sum(map(len, parts)) > MAX_BODY_BYTES:
             raise _too_large()
-    return _replay({"type": "http.request", "body": b"".join(parts), "more_body": False}, receive)
+    return {"type": "http.request", "body": b"".join(parts), "more_body": False}
 
 
 def _replay(first: Message, receive: Receive) -> Receive:
@@ -145,4 +158,4 @@ def _replay(first: Message, receive: Receive) -> Receive:
 
 def _too_large() -> ApiError:
     message = f"the body has more than {MAX_BODY_BYTES} bytes; send less"
-    return ApiError(413, message, code="body_too_large", headers={"Connection": "close"})
+    return ApiError(413, message, code="body_too_large", headers=_CLOSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -55,13 +56,11 @@ def serving(
     runner = runner or FakeRunner()
     source = RunnerSource(load or (lambda: Served(runner, count_tokens)))
     app = create_app(source, settings or Settings())
-    server = make_server(app)
+    server = make_server(app, lambda: None)
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    running = Running(
-        address_of(listener), listener.getsockname()[1], runner, app, server, thread
-    )
+    running = Running(address_of(listener), listener.getsockname()[1], runner, app, server, thread)
     try:
         until(lambda: server.started)
         if wait:
@@ -91,3 +90,12 @@ def raw_request(port: int, data: bytes) -> bytes:
         while part := connection.recv(65536):
             parts.append(part)
     return b"".join(parts)
+
+
+def forget_logs() -> None:
+    """Undo `mezzotint.server.logs.configure`."""
+    for name in ("mezzotint", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers = []
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)

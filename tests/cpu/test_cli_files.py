@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mezzotint.cli.naming import MAX_SLUG, Target, file_name, format_of, slug, target_of
+from mezzotint.cli.naming import Target, file_name, format_of, target_of
 from mezzotint.cli.writing import Writer, write_file
+from mezzotint.images.naming import MAX_SLUG, slug
 from mezzotint.types import Image, Provenance, Recipe, RequestError, ResourceError
 
 DATA = bytes(range(256)) * 8

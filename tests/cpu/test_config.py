@@ -65,6 +65,11 @@ def test_broken_toml_is_one_sentence() -> None:
         load({}, {"XDG_CONFIG_HOME": "/nowhere"})
 
 
+def test_the_servers_key_is_no_setting() -> None:
+    environment = {"XDG_CONFIG_HOME": "/nowhere", "MEZZOTINT_API_KEY": "secret"}
+    assert "secret" not in str(load({}, environment))
+
+
 def test_make_takes_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEZZOTINT_SLOTS", "3")
     assert make().slots == Config().slots == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_pictures_and_requests_are_counted() -> None:
     for stage in ("queue", "encode", "denoise", "decode", "file"):
         assert value("mezzotint_stage_seconds_count", stage=stage, clock="host") == 4
     denoise = value("mezzotint_stage_seconds_sum", stage="denoise", clock="host")
-    assert 4 * 2 * 0.01 <= denoise < 4 * 2 * 0.05
+    assert 4 * 2 * 0.01 <= denoise < 4 * 2 * 1.0
     assert "mezzotint_gpu_utilization_ratio" not in families
     assert "process_resident_memory_bytes" in families
 
@@ -68,7 +69,7 @@ def test_gauges_show_what_is_under_way() -> None:
 
 def test_buckets_resolve_what_a_picture_takes() -> None:
     assert (BUCKETS_S[0], BUCKETS_S[-1]) == (0.005, 10.0)
-    assert all(low < high <= 2 * low for low, high in zip(BUCKETS_S, BUCKETS_S[1:], strict=False))
+    assert all(low < high <= 2 * low for low, high in pairwise(BUCKETS_S))
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,16 @@ import asyncio
 import base64
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+import httpx2
 import openai
 import pytest
 from fake_runner import SPEC, FakeRunner
 from serving import Running, raw_request, serving, until
 
 from mezzotint.images.png import png_size
+from mezzotint.server.events import EventStream
 from mezzotint.server.results import Results
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import Served
@@ -130,7 +132,7 @@ def test_quality_is_steps(client: openai.OpenAI, quality: str, steps: int, repor
 
 
 def test_a_preset_and_its_quality(client: openai.OpenAI) -> None:
-    preset = SPEC.presets[2]
+    preset = SPEC.presets[1]
     answer = client.images.generate(prompt=PROMPT, quality="low", extra_body={"preset": preset.zh})
     assert (answer.model_extra or {})["steps"] == preset.steps // 2
 
@@ -288,7 +290,7 @@ def test_a_failed_load_is_told_without_its_reason() -> None:
 
 
 def test_a_full_queue_is_a_429_and_clients_wait_it_out() -> None:
-    with serving(FakeRunner(step_s=0.02, slots=2), Settings(max_queue=2)) as server:
+    with serving(FakeRunner(step_s=0.04, slots=2), Settings(max_queue=2)) as server:
         client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0)
         busy = openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0)
 
@@ -312,20 +314,18 @@ def test_a_full_queue_is_a_429_and_clients_wait_it_out() -> None:
 def test_a_client_that_goes_away_cancels_its_pictures(stream: bool) -> None:
     runner = FakeRunner(step_s=0.05, slots=2)
     with serving(runner) as server:
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0, timeout=0.3)
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="x", max_retries=0, timeout=1)
         with pytest.raises(openai.APITimeoutError):
             client.images.generate(
                 prompt=PROMPT, n=3, stream=stream, extra_body={"steps": 100}
             ).__iter__().__next__()
         client.close()
-        until(lambda: runner.stats().outcomes.get("cancelled") == 3, 2)  # 100 steps take 5 s
+        until(lambda: runner.stats().outcomes.get("cancelled") == 3, 3)  # 100 steps take 5 s
         assert runner.stats().running == 0
         until(lambda: server.metric("mezzotint_images_in_progress") == 0)
         route = 'route="/v1/images/generations"'
         until(
-            lambda: (
-                server.metric(f'mezzotint_requests_total{{outcome="cancelled",{route}}}') == 1
-            )
+            lambda: server.metric(f'mezzotint_requests_total{{outcome="cancelled",{route}}}') == 1
         )
 
 
@@ -385,3 +385,44 @@ def test_requests_under_way_are_finished_at_the_end() -> None:
     assert answers[0].startswith(b"HTTP/1.1 200")
     assert b"\x89PNG" in answers[0]
     assert runner.stats().outcomes == {"finished": 1}
+
+
+def test_the_end_waits_no_longer_than_it_should() -> None:
+    runner = FakeRunner(step_s=0.05)
+    with serving(runner) as server, server.client() as http:
+        server.server.config.timeout_graceful_shutdown = 1
+        body = {"prompt": PROMPT, "steps": 120}  # 6 s
+        ends: list[str] = []
+
+        def call() -> None:
+            try:
+                http.post("/v1/images/generations", json=body)
+            except httpx2.HTTPError as error:
+                ends.append(type(error).__name__)
+
+        request = threading.Thread(target=call)
+        request.start()
+        until(lambda: runner.stats().running == 1)
+        server.server.should_exit = True
+        server.thread.join(4)
+        assert not server.thread.is_alive()
+        request.join(10)
+    assert runner.stats().outcomes == {"cancelled": 1}
+
+
+def test_a_stream_nobody_reads_is_cleaned_up() -> None:
+    async def gone() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        pass
+
+    async def no_events() -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    closed: list[bool] = []
+    stream = EventStream(no_events(), lambda: closed.append(True))
+    scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+    asyncio.run(asyncio.wait_for(stream(scope, gone, send), 5))
+    assert closed == [True]

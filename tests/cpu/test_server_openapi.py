@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -27,16 +29,19 @@ def server() -> Iterator[Running]:
         yield running
 
 
-@pytest.mark.parametrize("mode", list(GenerationMode))
 @pytest.mark.parametrize(
-    "name",
+    ("name", "mode"),
     [
-        "POST /v1/images/generations",
-        "GET /v1/images/{id}/content",
-        "GET /v1/models",
-        "GET /health",
-        "GET /ready",
-        "GET /metrics",
+        ("POST /v1/images/generations", GenerationMode.POSITIVE),
+        ("POST /v1/images/generations", GenerationMode.NEGATIVE),
+        ("GET /v1/images/{id}/content", GenerationMode.POSITIVE),
+        ("GET /v1/images/{id}/content", GenerationMode.NEGATIVE),
+        ("GET /v1/models", GenerationMode.POSITIVE),
+        ("GET /v1/models", GenerationMode.NEGATIVE),
+        ("GET /metrics", GenerationMode.POSITIVE),
+        ("GET /metrics", GenerationMode.NEGATIVE),
+        ("GET /health", GenerationMode.POSITIVE),  # takes nothing: no call of it is invalid
+        ("GET /ready", GenerationMode.POSITIVE),
     ],
 )
 def test_calls_made_of_the_document(server: Running, name: str, mode: GenerationMode) -> None:
@@ -92,3 +97,11 @@ def test_the_document_says_which_calls_need_a_key(server: Running) -> None:
     paths = server.app.openapi()["paths"]
     locked = {path for path, calls in paths.items() for c in calls.values() if "security" in c}
     assert locked == {"/v1/images/generations", "/v1/models", "/metrics"}
+
+
+def test_the_document_refers_to_nothing_that_it_lacks(server: Running) -> None:
+    document = server.app.openapi()
+    text = json.dumps(document)
+    referred = set(re.findall(r'"#/components/schemas/([A-Za-z]+)"', text))
+    assert "CompletedEvent" in referred
+    assert referred <= set(document["components"]["schemas"])

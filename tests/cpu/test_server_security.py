@@ -1,17 +1,18 @@
-"""Who gets in, with what, and what an answer carries: keys, hosts, origins, sizes, headers, logs."""
+"""Who gets in and what an answer carries: keys, hosts, origins, sizes, headers, logs."""
 
 from __future__ import annotations
 
 import io
 import json
-import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from fake_runner import FakeRunner
-from serving import Running, raw_request, serving
+from serving import Running, forget_logs, raw_request, serving
 
-from mezzotint.server import logs
+from mezzotint.server import logs, security
 from mezzotint.server.keys import FixedKeys
 from mezzotint.server.settings import MAX_BODY_BYTES, Settings
 from mezzotint.types import ConfigError
@@ -195,6 +196,19 @@ def test_bodies_are_bounded_before_they_are_parsed(locked: Running) -> None:
         assert b'"code":"body_too_large"' in answer
 
 
+def test_a_body_that_never_ends_holds_no_connection(
+    locked: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security, "BODY_S", 0.1)
+    head = (
+        f"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}"
+        "\r\n"
+    )
+    answer = raw_request(locked.port, f"{head}Content-Length: 100\r\n\r\n{{".encode())
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b'"code":"body_too_slow"' in answer
+
+
 def test_a_body_of_the_limit_is_read(locked: Running) -> None:
     body = json.dumps(CALL).encode()
     body += b" " * (MAX_BODY_BYTES - len(body))
@@ -280,7 +294,7 @@ def test_a_defect_of_ours_is_a_500_in_shape_and_a_log_line() -> None:
             assert "secret" not in answer.text
             assert answer.headers["x-content-type-options"] == "nosniff"
     finally:
-        _forget_logs()
+        forget_logs()
     lines = [json.loads(line) for line in text.getvalue().splitlines()]
     defect = next(line for line in lines if line["level"] == "error")
     assert "ZeroDivisionError" in defect["error"]
@@ -288,44 +302,46 @@ def test_a_defect_of_ours_is_a_500_in_shape_and_a_log_line() -> None:
 
 
 def test_logs_name_the_request_and_never_its_prompt_or_key() -> None:
-    secret = "a very private picture"
+    prompt = "a very private picture"
+    calls: list[dict[str, object]] = [
+        {"prompt": prompt},
+        {"prompt": prompt, "response_format": "url"},
+        {"prompt": prompt, "stream": True, "negative_prompt": prompt},
+        {"prompt": prompt, "n": 99},
+        {"prompt": prompt, "size": "100x100"},
+        {"prompt": [prompt]},
+    ]
     text = io.StringIO()
     logs.configure(text)
+    settings = Settings(keys=FixedKeys([KEY]))
     try:
-        with serving(settings=Settings(keys=FixedKeys([KEY]))) as server:
-            with server.client(headers=GOOD) as http:
-                for call in (
-                    {"prompt": secret},
-                    {"prompt": secret, "response_format": "url"},
-                    {"prompt": secret, "stream": True, "negative_prompt": secret},
-                    {"prompt": secret, "n": 99},
-                    {"prompt": secret, "size": "100x100"},
-                    {"prompt": [secret]},
-                ):
-                    answer = http.post("/v1/images/generations", json=call)
-                    if "url" in call.values():
-                        url = answer.json()["data"][0]["url"]
-                        http.get(url)
-                http.get(f"/{secret}")
+        with serving(settings=settings) as server, server.client(headers=GOOD) as http:
+            answers = [http.post("/v1/images/generations", json=call) for call in calls]
+            url = answers[1].json()["data"][0]["url"]
+            http.get(url)
+            http.get(f"/{prompt}")
     finally:
-        _forget_logs()
+        forget_logs()
     logged = text.getvalue()
     for word in ("private", KEY, url.partition("signature=")[2]):
         assert word not in logged
     lines = [json.loads(line) for line in logged.splitlines()]
     ended = [line for line in lines if line["event"] == "request" and line["method"] == "POST"]
-    assert [line["status"] for line in ended] == [200, 200, 200, 400, 400, 400]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 400, 400, 400]
+    assert {line["id"]: line["status"] for line in ended} == {
+        answer.headers["x-request-id"]: answer.status_code for answer in answers
+    }
     assert {line["outcome"] for line in ended} == {"completed", "invalid"}
     assert {line["caller"] for line in ended} == {"operator"}
-    assert ended[0]["route"] == "/v1/images/generations"
+    assert {line["route"] for line in ended} == {"/v1/images/generations"}
 
 
-def _forget_logs() -> None:
-    for name in ("mezzotint", "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.handlers = []
-        logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+def test_the_server_needs_no_torch() -> None:
+    """Where workers hold the models, the process that answers must stay small and start fast."""
+    code = (
+        "import sys, mezzotint.server.app, mezzotint.server.run; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("prefix", ["", "/pictures"])

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
 
 PROGRAM = (str(Path(__file__).parents[1] / "fake_engine.py"),)
-QUICK = Policy(backoff_s=0.02, max_backoff_s=0.1, silence_s=0.5, first_picture_s=1.0, load_s=20.0)
+QUICK = Policy(backoff_s=0.02, max_backoff_s=0.1)
+HASTY = replace(QUICK, silence_s=0.5, first_picture_s=1.0)
 WAIT = 60.0  # seconds; far above what a slow machine needs
 
 
@@ -170,27 +172,27 @@ def test_another_worker_never_notices_a_death() -> None:
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_a_worker_that_hangs_is_replaced(warm: bool, tmp_path: Path) -> None:
-    with pool_of(folder=str(tmp_path)) as pool:
+    with pool_of(folder=str(tmp_path), policy=HASTY) as pool:
         if warm:
             pool.submit(Request(prompt="a")).result(WAIT)
         pool.provenance  # noqa: B018 - loading is not part of the time
         start = time.monotonic()
         ticket = pool.submit(Request(prompt="hang once mark", seed=3))
         assert np.array_equal(ticket.result(WAIT).pixels, picture(ticket.recipe))
-        assert time.monotonic() - start >= (QUICK.silence_s if warm else QUICK.first_picture_s)
+        assert time.monotonic() - start >= (HASTY.silence_s if warm else HASTY.first_picture_s)
         (status,) = pool.workers()
         assert status.restarts == 1
 
 
 def test_a_stopped_worker_hangs_too_and_submitting_to_it_does_not() -> None:
-    with pool_of(depth=4000) as pool:
+    with pool_of(depth=4000, policy=HASTY) as pool:
         pool.submit(Request(prompt="a")).result(WAIT)
         (pid,) = pids(pool)
         os.kill(pid, signal.SIGSTOP)
         prompt = "a" * 1000
         start = time.monotonic()
         tickets = [pool.submit(Request(prompt=prompt, seed=seed)) for seed in range(1000)]
-        assert time.monotonic() - start < 10 * QUICK.silence_s
+        assert time.monotonic() - start < 10 * HASTY.silence_s
         wait_for(lambda: pool.workers()[0].restarts == 1)
         for ticket in tickets[10:]:
             ticket.cancel()
@@ -199,7 +201,7 @@ def test_a_stopped_worker_hangs_too_and_submitting_to_it_does_not() -> None:
 
 
 def test_slow_steps_are_no_hang() -> None:
-    with pool_of(step_s=0.2) as pool:
+    with pool_of(step_s=0.2, policy=HASTY) as pool:
         pool.submit(Request(prompt="a", steps=2)).result(WAIT)
         pool.submit(Request(prompt="a", steps=10)).result(WAIT)  # 2 s in all, 0.2 s a step
         assert pool.workers()[0].restarts == 0
@@ -289,7 +291,7 @@ def test_cancel_of_a_running_and_of_a_waiting_request() -> None:
 
 
 def test_a_cancelled_request_is_not_made_again_when_its_worker_dies() -> None:
-    with pool_of() as pool:
+    with pool_of(policy=HASTY) as pool:
         ticket = pool.submit(Request(prompt="hang", steps=100))
         started = threading.Event()
         ticket.on_progress(lambda _: started.set())

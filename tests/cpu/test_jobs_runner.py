@@ -1,0 +1,504 @@
+"""Jobs run to their end: files and rows together, cancel, restarts, trouble with the disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_engine import SPEC, FakeConfig, FakeEngine, config, file_bytes, picture
+from PIL import Image as Pillow
+
+from mezzotint.jobs import images, store
+from mezzotint.jobs.database import Database
+from mezzotint.jobs.files import THUMBNAIL_SIDE, Files, file_name, image_id
+from mezzotint.jobs.gallery import Gallery
+from mezzotint.jobs.order import Order
+from mezzotint.jobs.place import DataFolder
+from mezzotint.jobs.retention import Rules, sweep
+from mezzotint.jobs.runner import JobEvent, JobPolicy, JobRunner, choose
+from mezzotint.jobs.store import ConflictError, Job, NewJob, QueueFullError
+from mezzotint.types import Recipe, Request, RequestError, ResourceError
+from mezzotint.workers.pace import Policy
+from mezzotint.workers.pool import Pool
+from mezzotint.workers.spawn import Launch
+
+WAIT = 60.0
+NOW_US = 1_790_000_000_000_000
+DAY = datetime.fromtimestamp(NOW_US / 1e6, UTC).date().isoformat()
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Iterator[Gallery]:
+    folder = DataFolder(tmp_path / "data")
+    with Database(folder.database) as database:
+        yield Gallery(database, folder.files)
+
+
+class Bench:
+    """A JobRunner over a fake engine, and the events it told."""
+
+    def __init__(self, gallery: Gallery, step_s: float, policy: JobPolicy) -> None:
+        self.gallery = gallery
+        self.events: list[JobEvent] = []
+        self.engine = FakeEngine(FakeConfig(step_s=step_s))
+        self.now_us = NOW_US
+        self.jobs = JobRunner(
+            gallery, self.engine, self.events.append, policy, now_us=lambda: self.now_us
+        )
+
+    def submit(self, prompt: str = "a red apple", n: int = 1, **choices: Any) -> Job:
+        job_choices = {
+            name: choices.pop(name)
+            for name in ("key_id", "priority", "idempotency_key")
+            if name in choices
+        }
+        request = Request(prompt=prompt, **{"seed": 7, "steps": 2} | choices)
+        return self.jobs.submit(Order(request, n), **job_choices)
+
+    def job(self, id: str) -> Job:
+        job = self.gallery.database.read(store.get, id)
+        assert job is not None
+        return job
+
+    def wait(self, id: str, *states: str) -> Job:
+        wait_for(lambda: self.job(id).state in (states or ("done",)))
+        return self.job(id)
+
+    def kinds(self, id: str) -> list[str]:
+        return [e.kind for e in self.events if e.job_id == id and e.kind != "progress"]
+
+
+@contextmanager
+def bench_of(gallery: Gallery, step_s: float = 0.002, **bounds: Any) -> Iterator[Bench]:
+    bench = Bench(gallery, step_s, JobPolicy(**{"retry_s": 0.05} | bounds))
+    try:
+        yield bench
+    finally:
+        bench.jobs.close()
+        bench.engine.close()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.005)
+
+
+def recipe(seed: int = 7, prompt: str = "a red apple") -> Recipe:
+    return Recipe(
+        prompt=prompt,
+        negative_prompt="",
+        width=64,
+        height=64,
+        steps=2,
+        guidance=0.0,
+        guidance_rescale=0.0,
+        guidance_truncation=1.0,
+        seed=seed,
+    )
+
+
+def test_a_job_becomes_files_rows_and_thumbnails(gallery: Gallery) -> None:
+    with bench_of(gallery) as bench:
+        id = bench.submit(n=2, key_id="k").id
+        job = bench.wait(id)
+        wait_for(lambda: bench.kinds(id)[-1] == "done")
+        stored = gallery.database.read(images.of_job, id)
+        assert [(image.seed, image.key_id, image.prompt) for image in stored] == [
+            (7, "k", "a red apple"),
+            (8, "k", "a red apple"),
+        ]
+        for image in stored:
+            data = gallery.files.path(image.file).read_bytes()
+            assert data == file_bytes(recipe(image.seed))
+            assert (image.bytes, image.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+            assert image.file == f"{DAY}/a-red-apple-s{image.seed}-{image.id[:12]}.png"
+            with Pillow.open(gallery.files.thumbnail(image.id)) as thumbnail:
+                assert (thumbnail.format, thumbnail.size) == ("WEBP", (64, 64))
+        assert sorted(bench.kinds(id)) == sorted(["queued", "started", "image", "image", "done"])
+        assert (job.attempts, job.error) == (1, None)
+        progress = [e for e in bench.events if e.kind == "progress" and e.index == 1]
+        assert [e.progress.step for e in progress if e.progress] == [0, 1, 2]
+
+
+def test_a_random_seed_is_drawn_before_the_job_is_acknowledged(gallery: Gallery) -> None:
+    with bench_of(gallery) as bench:
+        first = bench.submit(seed=-1, idempotency_key="once")
+        again = bench.submit(seed=-1, idempotency_key="once")
+        assert first.id == again.id
+        seed = first.order.request.seed
+        assert seed is not None
+        bench.wait(first.id)
+        assert gallery.database.read(images.of_job, first.id)[0].seed == seed
+        with pytest.raises(ConflictError):
+            bench.submit(seed=3, idempotency_key="once")
+
+
+def test_wrong_orders_are_refused_before_they_are_stored(gallery: Gallery) -> None:
+    with bench_of(gallery) as bench:
+        for wrong in ({"width": 65, "height": 64}, {"n": 0}, {"n": 101}, {"prompt": " "}):
+            with pytest.raises(RequestError):
+                bench.submit(**wrong)
+        with pytest.raises(RequestError, match="seed"):
+            bench.submit(n=2, seed=2**63 - 1)
+        assert gallery.database.read(store.page).items == ()
+
+
+def test_the_queue_is_bounded_and_so_is_what_runs(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.05, max_queued=2, max_running=1) as bench:
+        running = bench.submit(steps=1000).id
+        bench.wait(running, "running")
+        waiting = [bench.submit().id for _ in range(2)]
+        with pytest.raises(QueueFullError, match="limit is 2"):
+            bench.submit()
+        wait_for(lambda: len(bench.engine.tickets) == 1)
+        time.sleep(0.05)
+        assert len(bench.engine.tickets) == 1
+        bench.jobs.cancel(running)
+        for id in waiting:
+            bench.wait(id)
+
+
+def test_cancel_of_a_waiting_and_of_a_running_job(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.05, max_running=1) as bench:
+        running, waiting = bench.submit(steps=1000).id, bench.submit().id
+        bench.wait(running, "running")
+        for id in (waiting, running):
+            bench.jobs.cancel(id)
+            assert bench.wait(id, "cancelled").finished_us == NOW_US
+        bench.jobs.cancel("unknown")
+        done = bench.submit().id
+        bench.wait(done)
+        bench.jobs.cancel(done)
+        other = bench.submit().id
+        bench.wait(other)
+        assert bench.job(done).state == "done"
+        assert gallery.database.read(images.of_job, running) == []
+
+
+def test_a_failing_job_says_why_and_ends_no_other(gallery: Gallery) -> None:
+    with bench_of(gallery) as bench:
+        late, early, good = bench.submit("oom").id, bench.submit("x" * 1001).id, bench.submit().id
+        assert "smaller size" in (bench.wait(late, "failed").error or "")
+        assert "shorten" in (bench.wait(early, "failed").error or "")
+        bench.wait(good)
+
+
+def test_an_observer_that_breaks_ends_nothing(gallery: Gallery) -> None:
+    def broken(_: JobEvent) -> None:
+        raise ZeroDivisionError
+
+    engine = FakeEngine(FakeConfig())
+    jobs = JobRunner(gallery, engine, broken)
+    id = jobs.submit(Order(Request(prompt="a", seed=1))).id
+    wait_for(lambda: gallery.database.read(store.count, "done") == 1)
+    jobs.close()
+    assert len(gallery.database.read(images.of_job, id)) == 1
+
+
+def test_what_runs_at_a_close_runs_at_the_next_start(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.2, max_running=1) as bench:
+        running, waiting = bench.submit().id, bench.submit().id
+        bench.wait(running, "running")
+    assert (bench.job(running).state, bench.job(running).attempts) == ("queued", 0)
+    with bench_of(gallery) as bench:
+        for id in (running, waiting):
+            bench.wait(id)
+
+
+def test_jobs_wait_when_the_engine_is_closed_under_them(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.05) as bench:
+        id = bench.submit(steps=1000).id
+        wait_for(lambda: len(bench.engine.tickets) == 1)
+        for ticket in list(bench.engine.tickets):
+            ticket.cancel()  # by the engine, not by the owner
+        wait_for(lambda: bench.kinds(id).count("started") == 2)
+        assert [e.error for e in bench.events if e.kind == "warning"] != []
+        assert bench.job(id).state in ("queued", "running")
+
+
+def test_a_re_run_makes_only_what_is_missing_and_the_same_files(gallery: Gallery) -> None:
+    with bench_of(gallery) as bench:
+        id = bench.submit(n=3).id
+        bench.wait(id)
+    before = {path: path.read_bytes() for path in gallery.files.outputs.rglob("*.png")}
+    second = gallery.database.read(images.of_job, id)[1]
+    gallery.database.write(images.remove, second.id)  # as if it had died between file and row
+    with sqlite3.connect(gallery.database._file) as raw:
+        raw.execute("UPDATE jobs SET state = 'running'")
+    with bench_of(gallery) as bench:
+        bench.now_us += 10**12  # days later
+        bench.wait(id)
+        assert [ticket.recipe.seed for ticket in bench.engine.tickets] == [8]
+    after = {path: path.read_bytes() for path in gallery.files.outputs.rglob("*.png")}
+    assert after == before
+    assert len(gallery.database.read(images.of_job, id)) == 3
+
+
+def test_a_full_disk_fails_the_job_and_still_hands_out_the_picture(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mezzotint.jobs.files.os.fsync", full)
+    with bench_of(gallery) as bench:
+        id = bench.submit().id
+        assert "No space left" in (bench.wait(id, "failed").error or "")
+        (event,) = [e for e in bench.events if e.kind == "image"]
+        assert event.stored is None
+        assert event.image is not None
+        assert np.array_equal(event.image.pixels, picture(recipe()))
+        assert [path for path in gallery.files.outputs.rglob("*") if path.is_file()] == []
+        monkeypatch.undo()
+        bench.wait(bench.submit().id)
+
+
+def test_a_history_that_is_locked_for_a_while_is_written_later(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+    with Database(folder.database, busy_s=0.01) as database:
+        gallery = Gallery(database, folder.files)
+        with bench_of(gallery, step_s=0.05) as bench:
+            id = bench.submit(steps=5).id
+            bench.wait(id, "running")
+            holder = sqlite3.connect(folder.database, isolation_level=None)
+            holder.execute("BEGIN IMMEDIATE")
+            wait_for(lambda: any(e.kind == "image" for e in bench.events))
+            wait_for(lambda: any(e.kind == "warning" for e in bench.events))
+            with pytest.raises(ResourceError, match="locked"):
+                bench.submit()
+            holder.execute("ROLLBACK")
+            holder.close()
+            assert "locked" in (bench.wait(id, "failed").error or "")  # its picture had no row
+            bench.wait(bench.submit().id)
+
+
+def test_choose_is_by_priority_then_fair_then_oldest(gallery: Gallery) -> None:
+    def job(id: str, key_id: str, priority: int, created_us: int) -> Job:
+        order = Order(Request(prompt="a", seed=1))
+        new = NewJob(order=order, fingerprint="", key_id=key_id, priority=priority)
+        return gallery.database.write(store.create, new, id=id, now_us=created_us, max_queued=99)
+
+    jobs = [job("a", "heavy", 0, 1), job("b", "heavy", 0, 2), job("c", "light", 0, 3)]
+    first = choose(jobs, {"heavy": 2})
+    assert first is not None
+    assert first.id == "c"
+    assert choose(jobs, {}) == jobs[0]
+    urgent = job("d", "heavy", 1, 9)
+    assert choose([*jobs, urgent], {"heavy": 9}) == urgent
+    assert choose([], {}) is None
+
+
+def fill(gallery: Gallery, count: int) -> list[images.StoredImage]:
+    """Pictures of one ended job, a second apart, of 640 bytes each."""
+    order = Order(Request(prompt="a red apple", seed=7), count)
+    new = NewJob(order=order, fingerprint="")
+    database = gallery.database
+    job = database.write(store.create, new, id="job", now_us=NOW_US, max_queued=9)
+    database.write(store.end, "job", "done", NOW_US)
+    engine = FakeEngine(FakeConfig(step_s=0))
+    made = engine.submit(Request(prompt="a red apple", seed=7, steps=2)).result(WAIT)
+    return [gallery.save(job, i, made, NOW_US + i * 10**6) for i in range(count)]
+
+
+def left(gallery: Gallery) -> list[int]:
+    page = gallery.database.read(images.page)
+    files = [path for path in gallery.files.outputs.rglob("*") if path.is_file()]
+    thumbnails = [path for path in gallery.files.thumbnails.rglob("*") if path.is_file()]
+    assert len(page.items) == len(files) == len(thumbnails)
+    return sorted(image.index for image in page.items)
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (Rules(), [0, 1, 2, 3, 4]),
+        (Rules(max_count=2), [0, 3, 4]),
+        (Rules(max_bytes=1300), [0, 3, 4]),
+        (Rules(max_age_s=1.5), [0, 3, 4]),
+        (Rules(max_count=0), [0]),
+        (Rules(max_count=3, max_age_s=0.5), [0, 4]),
+    ],
+)
+def test_retention_spares_starred_pictures_and_deletes_the_oldest(
+    gallery: Gallery, rules: Rules, expected: list[int]
+) -> None:
+    first = fill(gallery, 5)[0]
+    gallery.database.write(images.set_starred, first.id, True)
+    gone = sweep(gallery, rules, NOW_US + 4 * 10**6)
+    assert left(gallery) == expected
+    assert gone == 5 - len(expected)
+
+
+def test_deleting_removes_row_file_and_thumbnail_and_can_be_repeated(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = fill(gallery, 2)
+    monkeypatch.setattr(gallery.database, "write", _fail)
+    with pytest.raises(ResourceError):
+        gallery.delete(stored[0])
+    monkeypatch.undo()
+    assert gallery.database.read(images.get, stored[0].id) is not None  # the row went last
+    gallery.delete(stored[0])
+    assert left(gallery) == [1]
+    assert gallery.delete_job("job")
+    assert left(gallery) == []
+    assert list(gallery.files.outputs.iterdir()) == []
+    assert gallery.database.read(store.get, "job") is None
+    assert not gallery.delete_job("job")
+
+
+def _fail(*_: object) -> None:
+    raise ResourceError("read-only")
+
+
+def test_a_job_that_runs_is_not_deleted(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.05) as bench:
+        id = bench.submit(steps=1000).id
+        assert not gallery.delete_job(id)
+        bench.jobs.cancel(id)
+        bench.wait(id, "cancelled")
+
+
+def test_old_jobs_without_pictures_go_with_their_age(gallery: Gallery) -> None:
+    fill(gallery, 1)
+    sweep(gallery, Rules(max_age_s=5), NOW_US + 4 * 10**6)
+    assert gallery.database.read(store.get, "job") is not None
+    sweep(gallery, Rules(max_age_s=5), NOW_US + 60 * 10**6)
+    assert gallery.database.read(store.get, "job") is None
+
+
+def test_names_are_readable_and_safe() -> None:
+    id = image_id("job", 0)
+    assert id != image_id("job", 1)
+    assert image_id("job", 0) == id
+    for prompt, words in (
+        ("桌上的 红苹果!", "桌上的-红苹果"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("  \0/ ", "picture"),
+        ("w" * 300, "w" * 48),
+    ):
+        assert file_name(recipe(prompt=prompt), id, "jpeg", NOW_US) == (
+            f"{DAY}/{words}-s7-{id[:12]}.jpg"
+        )
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/etc/passwd", "a/../../b"])
+def test_a_name_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
+    files = Files(tmp_path / "outputs", tmp_path / "thumbnails")
+    with pytest.raises(ResourceError, match="leads out"):
+        files.delete(name, "0" * 32)
+
+
+def test_a_thumbnail_keeps_the_shape(tmp_path: Path) -> None:
+    files = Files(tmp_path / "outputs", tmp_path / "thumbnails")
+    files.write_thumbnail("ab", np.zeros((512, 1024, 3), np.uint8))
+    with Pillow.open(files.thumbnail("ab")) as thumbnail:
+        assert thumbnail.size == (THUMBNAIL_SIDE, THUMBNAIL_SIDE // 2)
+
+
+def test_one_server_uses_a_data_folder(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with folder.locked():
+        another = DataFolder(folder.path).locked()
+        with pytest.raises(ResourceError, match="another server"):
+            another.__enter__()
+    with folder.locked():
+        assert folder.path.stat().st_mode & 0o077 == 0
+
+
+SERVER = f"""
+import sys
+sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
+from pathlib import Path
+import threading
+from fake_engine import FakeConfig, FakeEngine
+from mezzotint.jobs.database import Database
+from mezzotint.jobs.gallery import Gallery
+from mezzotint.jobs.order import Order
+from mezzotint.jobs.place import DataFolder
+from mezzotint.jobs.runner import JobPolicy, JobRunner
+from mezzotint.types import Request
+folder, seed = DataFolder(Path(sys.argv[1])), int(sys.argv[2])
+gallery = Gallery(Database(folder.database), folder.files)
+policy = JobPolicy(max_queued=10**6, max_attempts=10**6)
+jobs = JobRunner(gallery, FakeEngine(FakeConfig(step_s=0.005)), policy=policy)
+for i in range(seed, seed + 3):
+    print(jobs.submit(Order(Request(prompt="a red apple", seed=i * 2, steps=2), 2)).id, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_every_acknowledged_job_is_made_though_the_server_is_killed_again_and_again(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    rng = random.Random(2)
+    acknowledged: list[str] = []
+    for round in range(6):
+        command = [sys.executable, "-c", SERVER, str(tmp_path / "data"), str(round * 3)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(rng.randint(1, 3)):
+                acknowledged.append(process.stdout.readline().strip())
+            time.sleep(rng.random() * 0.05)
+            process.kill()
+            acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
+    (gallery.files.outputs / DAY).mkdir(parents=True, exist_ok=True)
+    (gallery.files.outputs / DAY / ".mezzotint-unfinished-1").touch()  # a kill while it wrote
+    with bench_of(gallery, max_attempts=10**6) as bench:
+        for id in acknowledged:
+            bench.wait(id)
+        wait_for(lambda: not gallery.database.read(store.page, states=("queued", "running")).items)
+    rows = gallery.database.read(images.page, limit=500).items
+    assert {row.job_id for row in rows} >= set(acknowledged)
+    names = {row.file for row in rows}
+    for row in rows:
+        data = gallery.files.path(row.file).read_bytes()
+        assert (data, hashlib.sha256(data).hexdigest()) == (
+            file_bytes(recipe(row.seed)),
+            row.sha256,
+        )
+    found = [path for path in gallery.files.outputs.rglob("*") if path.is_file()]
+    whole = {str(path.relative_to(gallery.files.outputs)) for path in found}
+    assert whole == names  # whatever was written by a killed server was met again by the next
+
+
+def test_a_killed_worker_costs_a_job_nothing(gallery: Gallery) -> None:
+    program = (str(Path(__file__).parents[1] / "fake_engine.py"),)
+    launch = Launch(config=config(step_s=0.05), program=program)
+    with Pool(SPEC, [launch], Policy(backoff_s=0.01)) as pool:
+        jobs = JobRunner(gallery, pool)
+        id = jobs.submit(Order(Request(prompt="a red apple", seed=7, steps=6), 3)).id
+        wait_for(lambda: pool.stats().running == 3)
+        pool._workers[0].kill("was killed by a test")
+        wait_for(lambda: gallery.database.read(store.count, "done") == 1)
+        jobs.close()
+    assert [image.seed for image in gallery.database.read(images.of_job, id)] == [7, 8, 9]
+
+
+def test_nothing_leaks_over_many_jobs(gallery: Gallery) -> None:
+    with bench_of(gallery) as bench:
+        bench.wait(bench.submit().id)
+        before = (threading.active_count(), len(list(Path("/proc/self/fd").iterdir())))
+        for _ in range(30):
+            bench.wait(bench.submit().id)
+        wait_for(lambda: threading.active_count() <= before[0])
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before[1] + 2  # SQLite's readers
+        assert bench.jobs._running == {}

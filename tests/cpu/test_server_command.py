@@ -1,0 +1,129 @@
+"""`mezzotint serve` before it serves: what it refuses, and in which words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import forget_logs
+from typer.testing import CliRunner
+
+from mezzotint.cli import serve as command
+from mezzotint.cli.app import app
+from mezzotint.server import run
+from mezzotint.types import ConfigError, ResourceError
+
+
+@pytest.fixture(autouse=True)
+def _clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(command.KEY_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield
+    forget_logs()
+
+
+def refused(*arguments: str) -> str:
+    """The one sentence that a command ends with."""
+    result = CliRunner().invoke(app, ["serve", *arguments])
+    assert result.exit_code == 2, result.output
+    assert result.output.count("\n") == 1
+    assert result.output.startswith("mezzotint: ")
+    return result.output
+
+
+def test_a_busy_port_names_the_remedy() -> None:
+    with run.listen("127.0.0.1", 0) as holder:
+        port = holder.getsockname()[1]
+        sentence = refused("--port", str(port))
+    assert f"port {port} is in use" in sentence
+    assert f"--port {port + 1}" in sentence
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "pics.example"])  # noqa: S104
+def test_other_machines_need_a_key(host: str) -> None:
+    assert command.KEY_VARIABLE in refused("--host", host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_needs_none(host: str) -> None:
+    assert not command._keys(None, host).required
+
+
+def test_keys_come_from_the_flag_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(command.KEY_VARIABLE, "from-environment")
+    keys = command._keys("from-flag", "0.0.0.0")  # noqa: S104
+    assert keys.required
+    assert keys.find("from-environment")
+    assert keys.find("from-flag")
+    assert keys.find("") is None
+    assert command._config({}).model is None  # the variable is no setting of the engine
+    monkeypatch.setenv(command.KEY_VARIABLE, "")
+    with pytest.raises(ConfigError, match="empty"):
+        command._keys(None, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "no/such"), "mezzotint pull no/such"),
+        (("--root-path", "pictures"), "--root-path"),
+        (("--root-path", "/pictures/"), "--root-path"),
+        (("--allowed-host", "*.example"), "--allowed-host"),
+        (("--allowed-host", "a.example:80"), "--allowed-host"),
+        (("--host", "192.0.2.1", "--api-key", "k"), "--host 192.0.2.1"),
+        (("--api-key", "two words"), "API key"),
+        (("--device", "tpu"), "device"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(arguments: tuple[str, ...], words: str) -> None:
+    assert words in refused(*arguments, "--port", "0")
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    result = CliRunner().invoke(app, ["serve", "--port", "0", "--model", str(tmp_path)])
+    assert result.exit_code == 2, result.output
+    assert "mezzotint: serving at http://127.0.0.1:" in result.output
+    assert result.output.splitlines()[-1].startswith("mezzotint: ")
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None if name == "uvicorn" else name)
+    assert "pip install 'mezzotint[serve]'" in refused()
+
+
+def test_names_for_clients_hold_no_path(tmp_path: Path) -> None:
+    assert command._aliases(None) == ()
+    assert command._aliases(str(tmp_path)) == ()
+    assert command._aliases("Tongyi-MAI/Z-Image-Turbo") == (
+        "Tongyi-MAI/Z-Image-Turbo",
+        "Z-Image-Turbo",
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "start"), [("127.0.0.1", "http://127.0.0.1:"), ("::1", "http://[::1]:")]
+)
+def test_the_address_that_is_printed(host: str, start: str) -> None:
+    try:
+        server = run.listen(host, 0)
+    except (ConfigError, ResourceError):
+        pytest.skip(f"this machine has no {host}")
+    with server:
+        assert run.address_of(server) == f"{start}{server.getsockname()[1]}"
+
+
+def test_an_open_address_is_printed_as_one_to_open() -> None:
+    with run.listen("0.0.0.0", 0) as server:  # noqa: S104
+        assert run.address_of(server).startswith("http://127.0.0.1:")
+
+
+def test_help_is_quick_and_complete() -> None:
+    start = time.monotonic()
+    text = CliRunner().invoke(app, ["serve", "--help"]).output
+    assert time.monotonic() - start < 2
+    for option in ("--host", "--port", "--api-key", "--root-path", "--allowed-host", "--max-queue"):
+        assert option in text
