@@ -5,13 +5,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TRITON := 3.9.0
 
-.PHONY: demo test check fmt size test-gpu collect-gpu golden clean
+.PHONY: demo serve test check fmt size bench test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
 
+serve: $(VENV)/dev.stamp
+	$(BIN)/mezzotint serve
+
 test: $(VENV)/dev.stamp check
-	$(BIN)/python -m pytest tests/cpu tests/e2e
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpu -n auto --dist loadfile
+	$(BIN)/python -m pytest tests/e2e
 	$(MAKE) --no-print-directory collect-gpu
 
 check: $(VENV)/dev.stamp
@@ -30,6 +34,9 @@ size: $(VENV)/dev.stamp
 # On a machine with an NVIDIA GPU.
 test-gpu: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/gpu
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m bench.pictures --rivals --out bench/results/pictures.jsonl
 
 # Without a GPU the GPU tests must at least import and collect.
 collect-gpu: $(VENV)/dev.stamp

@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from mezzotint.engine.engine import preview_steps
 from mezzotint.engine.stats import EngineStats, Stats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
@@ -169,12 +170,16 @@ class FakeRunner:
 
     def _work(self, ticket: EngineTicket, stage: ProgressStage, steps: int) -> None:
         start = time.monotonic()
-        for step in range(steps):
+        looks = preview_steps(ticket.recipe.steps, ticket.request.previews)
+        for step in range(1, steps + 1):
             if ticket.id in self._cancelled or self._closed:
                 raise Cancelled("the picture was cancelled")
             if self.step_s:
                 time.sleep(self.step_s)
-            ticket.report(Progress(stage, step + 1, ticket.recipe.steps))
+            seen = _gradient(ticket.recipe)[::8, ::8] if step in looks else None
+            ticket.report(
+                Progress(stage, step, ticket.recipe.steps, seen if stage == "denoise" else None)
+            )
         ticket.timeline.add(stage, start, time.monotonic())
 
 

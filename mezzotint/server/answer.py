@@ -13,11 +13,13 @@ from fastapi import Response
 from starlette.requests import Request as HttpRequest
 
 from mezzotint.engine.stats import stage_totals
+from mezzotint.images.preview import encode_preview
+from mezzotint.server.feed import Look
 from mezzotint.server.results import Results
 from mezzotint.server.schema import GenerationRequest
 from mezzotint.server.source import Served
 from mezzotint.server.translate import image_tokens, reported_quality
-from mezzotint.types import Image
+from mezzotint.types import Format, Image
 
 MEDIA = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 _STAGES = {
@@ -36,6 +38,7 @@ class Answer:
     call: GenerationRequest
     http: HttpRequest
     served: Served
+    format: Format
     results: Results
     started: float  # seconds, monotonic
 
@@ -56,6 +59,24 @@ class Answer:
             "created_at": int(time.time()),
             **self._picture(image, self.call.response_format),
             **self._facts([image]),
+        }
+
+    def partial(self, look: Look) -> dict[str, Any]:
+        """OpenAI's image_generation.partial_image event; takes milliseconds, so use a thread."""
+        recipe, runner = look.recipe, self.served.runner
+        file = encode_preview(
+            look.pixels, self.format, recipe, runner.provenance, self.served.producer
+        )
+        return {
+            "type": "image_generation.partial_image",
+            "partial_image_index": look.number,
+            "created_at": int(time.time()),
+            "b64_json": pybase64.b64encode_as_string(file),
+            "seed": recipe.seed,
+            "size": f"{recipe.width}x{recipe.height}",
+            "quality": reported_quality(recipe, self.call, runner.spec),
+            "output_format": self.format,
+            "background": "opaque",
         }
 
     def raw(self, image: Image) -> Response:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
-from mezzotint.engine.runner import Ticket
 from mezzotint.server import events
 from mezzotint.server.answer import MEDIA, Answer
 from mezzotint.server.errors import ApiError, Disconnected, explain, invalid
+from mezzotint.server.feed import Done, Feed, Look
 from mezzotint.server.metrics import Metrics
-from mezzotint.server.queue import Queue, cancel, finished
+from mezzotint.server.queue import Queue
 from mezzotint.server.results import Link, Results
 from mezzotint.server.schema import (
     ERRORS,
@@ -99,57 +99,57 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
     served = service.source.get()
     spec = served.runner.spec
     check_model(call.model, served_names(spec, service.aliases))
-    if call.partial_images:
-        raise invalid("this build makes no previews yet; ask for 0", "partial_images")
+    if call.partial_images and not call.stream:
+        raise invalid("only a stream has room for partial images; add stream", "partial_images")
     raw = _raw_format(call, http)
+    format = raw or call.output_format or "png"
     started = time.monotonic()
     try:
-        requests = to_requests(call, spec, raw or call.output_format or "png")
-        tickets = await service.queue.submit(served.runner, requests)
+        requests = to_requests(call, spec, format)
+        feed = await service.queue.submit(served, requests)
     except RequestError as error:
         raise explain(error, http.state.request_id) from error
-    answer = Answer(call, http, served, service.results, started)
+    answer = Answer(call, http, served, format, service.results, started)
     if call.stream:
         http.state.outcome = "cancelled"  # until the last event is out
-        return events.EventStream(_events(service, answer, tickets), partial(cancel, tickets))
-    images = await _collect(service, answer, tickets)
+        return events.EventStream(_events(service, answer, feed), feed.cancel)
+    images = await _collect(service, answer, feed)
     return answer.raw(images[0]) if raw else answer.document(images)
 
 
-async def _collect(
-    service: ImagesService, answer: Answer, tickets: Sequence[Ticket]
-) -> list[Image]:
+async def _collect(service: ImagesService, answer: Answer, feed: Feed) -> list[Image]:
     """All pictures, in the order of their seeds; the first failure ends them all."""
     images: dict[int, Image] = {}
     clock = answer.served.runner.stats().clock
     try:
-        async with aclosing(finished(tickets, answer.http)) as ends:
-            async for end in ends:
-                if end is not None:
-                    index, image = end
-                    service.metrics.picture(image, clock)
-                    images[index] = image
+        async with aclosing(feed.read(answer.http)) as news:
+            async for item in news:
+                if isinstance(item, Done):
+                    service.metrics.picture(item.image, clock)
+                    images[item.index] = item.image
     except Disconnected:
         raise
     except Exception as error:
         raise explain(error, answer.http.state.request_id) from error
-    return [images[index] for index in range(len(tickets))]
+    return [images[index] for index in range(len(images))]
 
 
-async def _events(
-    service: ImagesService, answer: Answer, tickets: Sequence[Ticket]
-) -> AsyncIterator[bytes]:
+async def _events(service: ImagesService, answer: Answer, feed: Feed) -> AsyncIterator[bytes]:
     state = answer.http.state
     clock = answer.served.runner.stats().clock
     try:
-        async with aclosing(finished(tickets, answer.http, events.PING_S)) as ends:
-            async for end in ends:
-                if end is None:
-                    yield events.PING
-                    continue
-                _, image = end
-                service.metrics.picture(image, clock)
-                yield events.event("image_generation.completed", answer.completed(image))
+        async with aclosing(feed.read(answer.http, events.PING_S)) as news:
+            async for item in news:
+                match item:
+                    case None:
+                        yield events.PING
+                    case Look():  # in a thread: it is enlarged and encoded
+                        data = await run_in_threadpool(answer.partial, item)
+                        yield events.event("image_generation.partial_image", data)
+                    case Done():
+                        service.metrics.picture(item.image, clock)
+                        data = answer.completed(item.image)
+                        yield events.event("image_generation.completed", data)
     except Disconnected:
         return
     except Exception as error:

@@ -1,21 +1,18 @@
-"""The bounded queue in front of a runner, and a request's pictures as they are finished."""
+"""The bounded queue in front of a runner."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from functools import partial
 
 from fastapi.concurrency import run_in_threadpool
-from starlette.requests import Request as HttpRequest
 
-from mezzotint.engine.runner import Runner, Ticket
 from mezzotint.engine.stats import stage_totals
-from mezzotint.server.errors import ApiError, Disconnected, invalid
+from mezzotint.server.errors import ApiError, invalid
+from mezzotint.server.feed import Feed
+from mezzotint.server.source import Served
 from mezzotint.types import Image, Request
 
 _MAX_RETRY_S = 600
@@ -36,18 +33,24 @@ class Queue:
         """Pictures accepted and not finished."""
         return self._pending
 
-    async def submit(self, runner: Runner, requests: Sequence[Request]) -> Sequence[Ticket]:
+    async def submit(self, served: Served, requests: Sequence[Request]) -> Feed:
         """Hand all requests to the runner, or none: ApiError 429, RequestError."""
         self._reserve(len(requests))
+        feed = Feed()
         try:
             # In a thread: tokenizing a long prompt takes milliseconds.
-            tickets = await run_in_threadpool(runner.submit_all, requests)
+            await run_in_threadpool(self._submit, served, requests, feed)
         except BaseException:
             self._release(len(requests))
             raise
+        return feed
+
+    def _submit(self, served: Served, requests: Sequence[Request], feed: Feed) -> None:
+        # Watched at once, in the same thread: the first look comes after the first step.
+        tickets = served.runner.submit_all(requests)
+        feed.watch(tickets)
         for ticket in tickets:
             ticket.future.add_done_callback(self._finished)
-        return tickets
 
     def _reserve(self, num: int) -> None:
         if num > self._bound:
@@ -84,52 +87,3 @@ class Queue:
         with self._lock:
             mean = seconds if self._mean_s is None else self._mean_s
             self._mean_s = mean + _WEIGHT * (seconds - mean)
-
-
-async def finished(
-    tickets: Sequence[Ticket], http: HttpRequest, idle_s: float | None = None
-) -> AsyncGenerator[tuple[int, Image] | None, None]:
-    """Yield (index, picture) as they are finished, and None after each `idle_s` without any.
-
-    Raises Disconnected when the client goes away, and whatever ended a picture. However it ends,
-    what is not finished by then is cancelled.
-    """
-    loop = asyncio.get_running_loop()
-    ends: asyncio.Queue[int | None] = asyncio.Queue()
-
-    def tell(index: int, _: Future[Image]) -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(ends.put_nowait, index)
-
-    # Not asyncio.wrap_future: cancelling its wrapper would cancel the runner's own future.
-    for index, ticket in enumerate(tickets):
-        ticket.future.add_done_callback(partial(tell, index))
-    gone = asyncio.create_task(_disconnect(http))
-    gone.add_done_callback(lambda _: ends.put_nowait(None))
-    try:
-        left = len(tickets)
-        while left:
-            try:
-                async with asyncio.timeout(idle_s):
-                    end = await ends.get()
-            except TimeoutError:
-                yield None
-                continue
-            if end is None:
-                raise Disconnected
-            left -= 1
-            yield end, tickets[end].future.result()
-    finally:
-        gone.cancel()
-        cancel(tickets)
-
-
-def cancel(tickets: Sequence[Ticket]) -> None:
-    """Cancel what is not finished of them."""
-    for ticket in tickets:
-        ticket.cancel()
-
-
-async def _disconnect(http: HttpRequest) -> None:
-    while (await http.receive())["type"] != "http.disconnect":
-        pass

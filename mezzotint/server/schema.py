@@ -68,10 +68,15 @@ class GenerationRequest(BaseModel):
         "good for an hour, unless newer pictures take its room first.",
     )
     stream: bool | None = Field(
-        False, description="Answer with server-sent events, one for each finished picture."
+        False,
+        description="Answer with server-sent events: one for each finished picture, and before it "
+        "those of its partial_images.",
     )
     partial_images: Annotated[int, Field(ge=0, le=3)] | None = Field(
-        0, description="Only 0: this build makes no previews yet, and more is refused."
+        0,
+        description="Looks at each unfinished picture, only with stream: what the model takes the "
+        "clean picture for, an eighth of the size and enlarged. The first comes after step 1, the "
+        "rest evenly; none after the last step, so there are at most steps - 1.",
     )
     user: _Word | None = Field(None, description="Accepted for OpenAI's clients; has no effect.")
     safety_identifier: _Word | None = Field(
@@ -174,6 +179,20 @@ class ImagesResponse(BaseModel):
     timings: Timings | None = Field(None, description="With return_timings.")
 
 
+class PartialEvent(BaseModel):
+    """What the data of an image_generation.partial_image event holds."""
+
+    type: Literal["image_generation.partial_image"]
+    partial_image_index: int = Field(description="Of the looks at this picture, from 0.")
+    created_at: int = Field(description="Unix seconds.")
+    b64_json: str = Field(description="The file in base64, whatever the response_format.")
+    seed: int = Field(description="The picture's seed, which tells the pictures of a call apart.")
+    size: str = Field(description="WIDTHxHEIGHT in pixels, as the finished picture's.")
+    quality: ReportedQuality = Field(description="What the steps come to.")
+    output_format: Format
+    background: Literal["opaque"]
+
+
 class CompletedEvent(ImageData):
     """What the data of an image_generation.completed event holds."""
 
@@ -221,13 +240,20 @@ class ErrorResponse(BaseModel):
 
 
 _REFERENCE = "#/components/schemas/{model}"
-_DATA = [{"$ref": _REFERENCE.format(model=kind)} for kind in ("CompletedEvent", "ErrorResponse")]
+_DATA = [
+    {"$ref": _REFERENCE.format(model=kind)}
+    for kind in ("PartialEvent", "CompletedEvent", "ErrorResponse")
+]
 EVENT: dict[str, Any] = {
     "type": "object",
-    "description": "One server-sent event: image_generation.completed for each finished picture, "
-    "or an error, which is the last.",
+    "description": "One server-sent event: image_generation.partial_image for each look at an "
+    "unfinished picture, image_generation.completed for each finished one, or an error, which is "
+    "the last.",
     "properties": {
-        "event": {"type": "string", "enum": ["image_generation.completed", "error"]},
+        "event": {
+            "type": "string",
+            "enum": ["image_generation.partial_image", "image_generation.completed", "error"],
+        },
         "data": {
             "type": "string",
             "contentMediaType": "application/json",
@@ -240,9 +266,12 @@ EVENT: dict[str, Any] = {
 
 def event_schemas() -> dict[str, Any]:
     """The schemas that EVENT refers to and no route's model brings along, by name."""
-    schema = CompletedEvent.model_json_schema(mode="serialization", ref_template=_REFERENCE)
-    parts: dict[str, Any] = schema.pop("$defs", {})
-    return parts | {"CompletedEvent": schema}
+    parts: dict[str, Any] = {}
+    for model in (PartialEvent, CompletedEvent):
+        schema = model.model_json_schema(mode="serialization", ref_template=_REFERENCE)
+        parts |= schema.pop("$defs", {})
+        parts[model.__name__] = schema
+    return parts
 
 
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}

@@ -19,10 +19,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """A runner, and how its model counts a prompt's tokens (template included)."""
+    """A runner, how its model counts a prompt's tokens (template included), who made its files."""
 
     runner: Runner
     count_tokens: CountTokens
+    producer: str = "mezzotint"  # named in AI-content marks
 
 
 class RunnerSource:

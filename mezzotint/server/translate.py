@@ -51,6 +51,7 @@ def to_requests(call: GenerationRequest, spec: ModelSpec, format: Format) -> lis
         guidance=_guidance(call),
         seed=call.seed,
         preset=call.preset,
+        previews=call.partial_images or 0,
         format=format,
         metadata="minimal",  # prompts may be private, and these files travel
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
+READY = "http://127.0.0.1:7860/ready"
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -23,23 +27,50 @@ def script(kind: str, code: str) -> list[str]:
     return ["sh", "-eu", "-c", code] if kind == "sh" else [sys.executable, "-c", code]
 
 
-@pytest.mark.parametrize("name", ["README.md"])
-def test_blocks_run(name: str, tmp_path: Path) -> None:
+def environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    found = blocks(name)
-    assert len(found) >= 3
-    for kind, code in found:
-        done = subprocess.run(
-            script(kind, code),
-            cwd=tmp_path,
-            env={**os.environ, "PATH": path},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
-    assert (tmp_path / "apple.png").stat().st_size > 1000
+    return {**os.environ, "PATH": path}
+
+
+@contextmanager
+def serving(code: str, folder: Path) -> Iterator[None]:
+    """Run a server's block in the background until it answers that it is ready."""
+    with (folder / "serve.log").open("w") as log:
+        command = ["sh", "-eu", "-c", f"exec {code}"]
+        server = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
+    try:
+        for _ in range(240):
+            assert server.poll() is None, (folder / "serve.log").read_text()
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(READY, timeout=5).close()
+                break
+            time.sleep(0.25)
+        yield
+    finally:
+        server.terminate()
+        assert server.wait(60) == 0
+
+
+def test_blocks_run(tmp_path: Path) -> None:
+    found = blocks("README.md")
+    assert len(found) >= 5
+    with ExitStack() as stack:
+        for kind, code in found:
+            if code.startswith("mezzotint serve"):
+                stack.enter_context(serving(code, tmp_path))
+                continue
+            done = subprocess.run(
+                script(kind, code),
+                cwd=tmp_path,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    for name in ("apple.png", "served.png"):
+        assert (tmp_path / name).stat().st_size > 1000
     assert len(list((tmp_path / "pictures").iterdir())) == 4
 
 
