@@ -136,7 +136,7 @@ def _config(flags: Mapping[str, object]) -> Config:
 
 
 def _need_server_packages() -> None:
-    needed = ("fastapi", "orjson", "prometheus_client", "pybase64", "uvicorn")
+    needed = ("fastapi", "msgspec", "orjson", "prometheus_client", "pybase64", "uvicorn")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -181,15 +181,17 @@ def _checked_root(path: str) -> str:
 
 
 def _load(config: Config, path: Path) -> Served:
-    from mezzotint.engine.engine import Engine
+    """Workers that begin to load: a process for each GPU, or one for the CPU."""
     from mezzotint.models.zimage.prompt import PromptTokenizer
     from mezzotint.models.zimage.weights import open_checkpoint
     from mezzotint.server.source import Served
+    from mezzotint.workers.open import open_pool, spec_for
 
-    engine = Engine(**config.model_dump())
+    limits = spec_for(config).limits
     tokenizer = open_checkpoint(path, config.variant).tokenizer_file
-    count = PromptTokenizer(tokenizer, engine.spec.limits.max_prompt_tokens)
-    return Served(engine, lambda prompt: len(count(prompt)))
+    count = PromptTokenizer(tokenizer, limits.max_prompt_tokens)
+    pool = open_pool(config)
+    return Served(pool, lambda prompt: len(count(prompt)), config.producer, lambda: pool.state)
 
 
 def _stop(server: Server) -> None:
@@ -201,7 +203,8 @@ def _leave(source: RunnerSource) -> None:
     if source.error is not None:
         raise source.error
     if source.loading:
-        # Its thread is inside the weights' C++ code, which does not survive Python's own end.
+        # Its thread is inside C++ code, which does not survive Python's own end. Workers end by
+        # themselves once this process is gone.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

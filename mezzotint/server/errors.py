@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from mezzotint.types import Cancelled, RequestError, ResourceError
+from mezzotint.workers.errors import WorkerError
 
 Kind = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
@@ -70,6 +71,9 @@ def explain(error: BaseException, request_id: str) -> ApiError:
         message = "the server is closing; ask again in a moment"
         return ApiError(503, message, code="closing", kind="server_error")
     _log.error("picture failed", exc_info=error, extra={"id": request_id})
+    if isinstance(error, WorkerError):
+        message = "the process that was making this picture broke; its log says why"
+        return ApiError(503, message, code="worker_failed", kind="server_error")
     if isinstance(error, ResourceError):
         message = "the machine has no room for this picture; ask for a smaller size"
         return ApiError(503, message, code="out_of_resources", kind="server_error")

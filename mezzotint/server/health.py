@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from mezzotint.server.errors import NOT_READY_RETRY_S
 from mezzotint.server.schema import ERRORS
-from mezzotint.server.source import LoadState, RunnerSource
+from mezzotint.server.source import RunnerSource, State
 
 
 class Health(BaseModel):
@@ -19,9 +19,13 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """Where loading stands."""
+    """Whether pictures can be made."""
 
-    status: LoadState
+    status: State = Field(
+        description="loading: not ready yet; restarting: what makes the pictures broke and is "
+        "being replaced, requests wait; failed: it never will be ready, the log says why; closed: "
+        "the server is ending."
+    )
     seconds: float = Field(description="Since the server started, s.")
 
 

@@ -113,7 +113,7 @@ class _State(Collector):
         build.add_metric((), {"version": __version__})
         yield build
         served = self._source.peek()
-        yield _gauge("ready", "1 when pictures can be made", float(served is not None))
+        yield _gauge("ready", "1 when pictures can be made", float(self._source.state == "ready"))
         pending = float(self._queue.pending)
         yield _gauge("images_in_progress", "Pictures accepted and not finished", pending)
         if served is not None:

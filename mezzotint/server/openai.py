@@ -29,7 +29,7 @@ from mezzotint.server.schema import (
 )
 from mezzotint.server.source import RunnerSource
 from mezzotint.server.translate import check_model, served_names, to_requests
-from mezzotint.types import Format, Image, RequestError
+from mezzotint.types import Format, Image, MezzotintError
 
 _FORMATS: dict[str, Format] = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpeg"}
 _BINARY: dict[str, Any] = {name: {"schema": {"type": "string"}} for name in _FORMATS}
@@ -107,7 +107,7 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
     try:
         requests = to_requests(call, spec, format)
         feed = await service.queue.submit(served, requests)
-    except RequestError as error:
+    except MezzotintError as error:
         raise explain(error, http.state.request_id) from error
     answer = Answer(call, http, served, format, service.results, started)
     if call.stream:

@@ -46,6 +46,9 @@ class Queue:
         return feed
 
     def _submit(self, served: Served, requests: Sequence[Request], feed: Feed) -> None:
+        # Counted here already: a worker would find a prompt too long when the answer has begun.
+        for prompt in {text for r in requests for text in (r.prompt, r.negative_prompt)}:
+            served.count_tokens(prompt)
         # Watched at once, in the same thread: the first look comes after the first step.
         tickets = served.runner.submit_all(requests)
         feed.watch(tickets)

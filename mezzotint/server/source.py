@@ -11,23 +11,25 @@ from typing import Literal
 
 from mezzotint.engine.runner import Runner
 from mezzotint.server.errors import not_ready
+from mezzotint.types import Cancelled
 
-LoadState = Literal["loading", "ready", "failed"]
+State = Literal["loading", "ready", "restarting", "failed", "closed"]
 CountTokens = Callable[[str], int]
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Served:
-    """A runner, how its model counts a prompt's tokens (template included), who made its files."""
+    """A runner, which may still load, and what the server must know beside it."""
 
     runner: Runner
-    count_tokens: CountTokens
+    count_tokens: CountTokens  # of a prompt, template included; RequestError beyond the limit
     producer: str = "mezzotint"  # named in AI-content marks
+    state: Callable[[], State] = lambda: "ready"  # asked once its provenance is known
 
 
 class RunnerSource:
-    """Loads a runner once, in a thread of its own, and closes it in the end."""
+    """Opens a runner once, in a thread of its own, waits for it, and closes it in the end."""
 
     def __init__(
         self, load: Callable[[], Served], on_failure: Callable[[], None] | None = None
@@ -35,7 +37,8 @@ class RunnerSource:
         self._load = load
         self._on_failure = on_failure
         self._lock = threading.Lock()
-        self._served: Served | None = None
+        self._opened: Served | None = None
+        self._ready = False  # it was, once: it may restart or have failed since
         self._closed = False
         self._started = time.monotonic()
         # A daemon: a load takes minutes and cannot be interrupted, an end of the server must not
@@ -44,11 +47,14 @@ class RunnerSource:
         self.error: BaseException | None = None
 
     @property
-    def state(self) -> LoadState:
-        """Where loading stands."""
+    def state(self) -> State:
+        """Whether pictures can be made."""
         if self.error is not None:
             return "failed"
-        return "loading" if self._served is None else "ready"
+        if self._closed:
+            return "closed"
+        opened = self._opened
+        return opened.state() if opened is not None and self._ready else "loading"
 
     @property
     def loading(self) -> bool:
@@ -61,15 +67,15 @@ class RunnerSource:
         return time.monotonic() - self._started
 
     def get(self) -> Served:
-        """The runner; ApiError 503 until it is ready."""
-        served = self._served
+        """The runner; ApiError 503 until it is ready. One that restarts takes requests."""
+        served = self.peek()
         if served is None:
             raise not_ready(self.state)
         return served
 
     def peek(self) -> Served | None:
-        """The runner if it is ready."""
-        return self._served
+        """The runner if it takes requests."""
+        return self._opened if self.state in ("ready", "restarting") else None
 
     def start(self) -> None:
         """Begin to load."""
@@ -77,26 +83,35 @@ class RunnerSource:
         self._thread.start()
 
     def close(self) -> None:
-        """Close the runner, now or as soon as it is loaded."""
+        """Close the runner, now or as soon as it is opened."""
         with self._lock:
             self._closed = True
-            served, self._served = self._served, None
-        if served is not None:
-            served.runner.close()
+            opened = self._opened
+        if opened is not None:
+            opened.runner.close()
 
     def _run(self) -> None:
         try:
-            served = self._load()
+            name = self._open()
         except BaseException as error:  # whatever it is, /ready and the command must tell
+            if self._closed and isinstance(error, Cancelled):
+                return
             self.error = error
             _log.error("loading failed: %s", error)
             if self._on_failure is not None:
                 self._on_failure()
             return
+        _log.info("ready: %s after %.1f s", name, self.age_s)
+
+    def _open(self) -> str:
+        """Open the runner and wait until it is ready. -> its model's name; Cancelled if closed."""
+        opened = self._load()
         with self._lock:
-            if not self._closed:
-                self._served = served
-        if self._closed:
-            served.runner.close()
-            return
-        _log.info("ready: %s after %.1f s", served.runner.spec.name, self.age_s)
+            self._opened = opened
+            closed = self._closed
+        if closed:
+            opened.runner.close()
+            raise Cancelled("the server was closed")
+        name = opened.runner.provenance.model  # waits for the weights
+        self._ready = True
+        return name

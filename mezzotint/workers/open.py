@@ -9,6 +9,10 @@ import torch
 from mezzotint.config import Config
 from mezzotint.models.find import describe
 from mezzotint.models.locate import locate
+from mezzotint.models.spec import ModelSpec
+from mezzotint.models.zimage.config import TransformerConfig
+from mezzotint.models.zimage.model import make_spec
+from mezzotint.models.zimage.random_weights import SHIFTS
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
@@ -21,8 +25,14 @@ def open_pool(config: Config, policy: Policy | None = None) -> Pool:
 
     ModelError when there is no such model: that is seen in its headers, before any process starts.
     """
-    spec = describe(locate(config.model), config.variant)
-    return Pool(spec, launches(config), policy)
+    return Pool(spec_for(config), launches(config), policy)
+
+
+def spec_for(config: Config) -> ModelSpec:
+    """What the configured model takes, without reading its tensors."""
+    if config.random_weights is not None:
+        return make_spec(TransformerConfig(), SHIFTS[config.random_weights], None)
+    return describe(locate(config.model), config.variant)
 
 
 def launches(config: Config) -> tuple[Launch, ...]:

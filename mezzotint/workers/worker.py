@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -32,6 +33,7 @@ from mezzotint.workers.ticket import PoolTicket
 
 WorkerState = Literal["loading", "ready", "restarting", "failed", "closed"]
 
+_log = logging.getLogger(__name__)
 _HOPELESS = ("model", "config")  # another try finds the same files
 
 
@@ -218,6 +220,7 @@ class Worker:
             self.state = "ready"
             self.error = None
             self._load_failures = 0
+        _log.info("worker %d is ready", self.index)
         self.owner.on_ready(self)
 
     def _note_refusal(self, frame: Refused) -> str:
@@ -243,6 +246,7 @@ class Worker:
             else:
                 self.state = "restarting"
                 self.restarts += 1
+            _log.warning("worker %d %s: %s", self.index, self.state, self.error)
 
     def _backoff(self) -> float:
         recent = [at for at in self._failures if time.monotonic() - at < 60.0]

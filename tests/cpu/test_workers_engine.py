@@ -8,7 +8,7 @@ import pytest
 from mezzotint.config import make
 from mezzotint.engine.engine import Engine
 from mezzotint.types import Progress, Request, RequestError
-from mezzotint.workers.open import launches, open_pool
+from mezzotint.workers.open import launches, open_pool, spec_for
 
 
 def test_a_pool_makes_the_engines_pictures() -> None:
@@ -28,6 +28,12 @@ def test_a_pool_makes_the_engines_pictures() -> None:
         assert seen[1].preview is not None
         with pytest.raises(RequestError, match="shorten"):
             pool.submit(Request(prompt="apple " * 5000)).result(120)
+
+
+def test_random_weights_have_their_models_limits() -> None:
+    small, large = (spec_for(make(random_weights=name)) for name in (None, "z-image-turbo"))
+    assert (small.name, large.name) == ("mezzotint-small", "Z-Image-Turbo")
+    assert large.limits.max_pixels > small.limits.max_pixels
 
 
 def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
