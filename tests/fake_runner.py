@@ -130,7 +130,9 @@ class FakeRunner:
         if tokens > MAX_PROMPT_TOKENS:
             raise RequestError(f"the prompt has {tokens} tokens; shorten it")
         timeline = Timeline(time.monotonic())
-        return EngineTicket(next(self._ids), request, recipe, timeline, self._cancel)
+        return EngineTicket(
+            next(self._ids), recipe, self._cancel, request=request, timeline=timeline
+        )
 
     def _cancel(self, id: int) -> None:
         self._cancelled.add(id)

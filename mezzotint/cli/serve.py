@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mezzotint.cli import options as opt
+from mezzotint.cli.keys import DataDir
 from mezzotint.types import ConfigError
 
 if TYPE_CHECKING:
     from mezzotint.config import Config
+    from mezzotint.jobs.database import Database
     from mezzotint.server.keys import Keyring
     from mezzotint.server.run import Server
     from mezzotint.server.source import RunnerSource, Served
 
-KEY_VARIABLE = "MEZZOTINT_API_KEY"
 _SERVER = "Server"
 
 Host = Annotated[
@@ -35,7 +36,7 @@ ApiKey = Annotated[
     str | None,
     typer.Option(
         metavar="KEY",
-        help=f"For trials: others see it in `ps`. Better set {KEY_VARIABLE}.",
+        help="For trials: others see it in `ps`. Better set MEZZOTINT_API_KEY.",
         rich_help_panel=_SERVER,
         show_default=False,
     ),
@@ -79,17 +80,19 @@ def serve(
     root_path: RootPath = "",
     allowed_host: AllowedHost = None,
     max_queue: MaxQueue = 64,
+    data_dir: DataDir = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
     threads: opt.Threads = None,
 ) -> None:
     """Serve the model over HTTP to any OpenAI client.
 
-    Answers at once and loads the weights meanwhile. Only this machine reaches it, unless a key is
-    set and --host says otherwise. SIGTERM lets running pictures finish.
+    Answers at once and loads the weights meanwhile. Only this machine reaches it, unless there is
+    a key and --host says otherwise. SIGTERM lets running pictures finish.
 
     \b
     mezzotint serve --model Tongyi-MAI/Z-Image-Turbo
+    mezzotint keys add alice && mezzotint serve --host 0.0.0.0
     MEZZOTINT_API_KEY=$(openssl rand -hex 32) mezzotint serve --host 0.0.0.0
     """
     flags = {
@@ -99,7 +102,9 @@ def serve(
         "precision": precision,
         "threads": threads,
     }
-    config = _config(flags)
+    from mezzotint.config import load
+
+    config = load(flags).config
     _need_server_packages()
     from mezzotint.models.locate import locate
     from mezzotint.server import logs, run
@@ -108,7 +113,7 @@ def serve(
     from mezzotint.server.source import RunnerSource
 
     path = locate(config.model)
-    keys = _keys(api_key, host)
+    keys = _keys(api_key, host, data_dir)
     listener = run.listen(host, port)
     source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
     settings = Settings(
@@ -128,13 +133,6 @@ def serve(
     _leave(source)
 
 
-def _config(flags: Mapping[str, object]) -> Config:
-    from mezzotint.config import load
-
-    environment = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
-    return load(flags, environment).config
-
-
 def _need_server_packages() -> None:
     needed = ("fastapi", "msgspec", "orjson", "prometheus_client", "pybase64", "uvicorn")
     missing = [name for name in needed if find_spec(name) is None]
@@ -145,19 +143,43 @@ def _need_server_packages() -> None:
         )
 
 
-def _keys(flag: str | None, host: str) -> Keyring:
-    from mezzotint.server.keys import FixedKeys, NoKeys
+def _keys(flag: str | None, host: str, data_dir: Path | None) -> Keyring:
+    from mezzotint.config import KEY_VARIABLE
+    from mezzotint.server.keys import FixedKeys, NoKeys, StoredKeys
     from mezzotint.server.run import is_loopback
 
     given = [key for key in (flag, os.environ.get(KEY_VARIABLE)) if key is not None]
+    database = _database_with_keys(data_dir)
+    if database is not None:
+        return StoredKeys(database, FixedKeys(given))
     if given:
         return FixedKeys(given)
     if not is_loopback(host):
         raise ConfigError(
-            f"--host {host} opens the server to other machines and no key is set; set "
-            f"{KEY_VARIABLE}, or leave --host out to serve this machine alone"
+            f"--host {host} opens the server to other machines and there is no key; make one with "
+            f"`mezzotint keys add NAME` or set {KEY_VARIABLE}, or leave --host out to serve this "
+            "machine alone"
         )
     return NoKeys()
+
+
+def _database_with_keys(data_dir: Path | None) -> Database | None:
+    """The data folder's database, if `mezzotint keys` ever made a key in it.
+
+    Revoked ones count: whoever revokes the last key does not mean to open the server.
+    """
+    from mezzotint.jobs.database import Database
+    from mezzotint.jobs.keys import list_keys
+    from mezzotint.jobs.place import DEFAULT_DATA, DataFolder
+
+    file = DataFolder((data_dir or DEFAULT_DATA).expanduser()).database
+    if not file.exists():
+        return None
+    database = Database(file)
+    if database.read(list_keys):
+        return database
+    database.close()
+    return None
 
 
 def _aliases(model: str | None) -> tuple[str, ...]:

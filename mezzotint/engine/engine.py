@@ -116,7 +116,10 @@ class Engine:
         recipe = resolve(request, self.spec)
         work = self._work(recipe, request.previews)
         timeline = Timeline(time.monotonic())
-        return EngineTicket(work.id, request, recipe, timeline, self._loop.cancel), work
+        ticket = EngineTicket(
+            work.id, recipe, self._loop.cancel, request=request, timeline=timeline
+        )
+        return ticket, work
 
     def _work(self, recipe: Recipe, previews: int) -> Work:
         prompt_ids = self._model.tokenize(recipe.prompt)

@@ -100,7 +100,7 @@ class Loop:
             if isinstance(command, _Submit):
                 self._tickets[command.work.id] = command.ticket
         for ticket in self._tickets.values():
-            ticket.future.set_exception(error)
+            ticket.fail(error)
         self._tickets.clear()
 
     def _read_inbox(self) -> None:
@@ -126,7 +126,7 @@ class Loop:
         if self._scheduler.drop(request):
             self._executor.forget(request)
         self._stats.record("cancelled" if isinstance(error, Cancelled) else "failed")
-        ticket.future.set_exception(error)
+        ticket.fail(error)
 
     def _launch(self, pack: Pack) -> None:
         try:
@@ -154,7 +154,7 @@ class Loop:
             ticket = self._tickets.pop(request, None)
             if ticket is not None:
                 self._stats.record("failed")
-                ticket.future.set_exception(_explain(error))
+                ticket.fail(_explain(error))
 
     def _complete(self, pack: Pack, interval: Interval) -> None:
         pictures = self._pictures(pack)
@@ -212,10 +212,10 @@ class Loop:
             ticket.report(Progress("file", ticket.recipe.steps, ticket.recipe.steps))
         except Exception as error:  # the caller must hear of it, whatever it is
             self._stats.record("failed")
-            ticket.future.set_exception(error)
+            ticket.fail(error)
             return
         self._stats.record("finished", image.spans)
-        ticket.future.set_result(image)
+        ticket.succeed(image)
 
 
 def _explain(error: Exception) -> Exception:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mezzotint.engine.stats import Timeline
@@ -11,19 +12,17 @@ from mezzotint.types import Image, Progress, Recipe, Request
 
 
 @dataclass(slots=True, eq=False)
-class EngineTicket:
-    """The engine's Ticket: its callers hold one side, the engine's thread fills the other."""
+class HeldTicket:
+    """A Ticket: callers hold one side, a runner fills the other. It resolves once."""
 
     id: int
-    request: Request
     recipe: Recipe
-    timeline: Timeline
     ask_cancel: Callable[[int], None]
     future: Future[Image] = field(default_factory=Future)
     _callbacks: list[Callable[[Progress], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # From here on only the engine ends it: Future.cancel() by a caller does nothing.
+        # From here on only the runner ends it: Future.cancel() by a caller does nothing.
         self.future.set_running_or_notify_cancel()
 
     def result(self, timeout: float | None = None) -> Image:
@@ -42,5 +41,23 @@ class EngineTicket:
         self._callbacks.append(callback)
 
     def report(self, progress: Progress) -> None:
-        for callback in self._callbacks:
+        for callback in list(self._callbacks):
             callback(progress)
+
+    def succeed(self, image: Image) -> None:
+        """Resolve to a picture, unless it has ended already."""
+        with suppress(InvalidStateError):
+            self.future.set_result(image)
+
+    def fail(self, error: BaseException) -> None:
+        """Resolve to an error, unless it has ended already."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class EngineTicket(HeldTicket):
+    """The engine's own: with what it needs to make the file and to say what took how long."""
+
+    request: Request
+    timeline: Timeline

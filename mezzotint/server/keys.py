@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, Protocol
 
+from mezzotint.jobs.database import Database
+from mezzotint.jobs.keys import note_use, verify
 from mezzotint.types import ConfigError
 
 Role = Literal["user", "admin"]
@@ -59,6 +63,34 @@ class FixedKeys:
         digest = _digest(key)
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return Caller("operator", "admin") if any(matches) else None
+
+
+class StoredKeys:
+    """The keys that `mezzotint keys` made, read anew at each call, beside those given at the start.
+
+    A key that is added or revoked meanwhile counts from the next call on.
+    """
+
+    required = True
+
+    def __init__(self, database: Database, given: FixedKeys) -> None:
+        self._database = database
+        self._given = given
+        self._notes = ThreadPoolExecutor(1, thread_name_prefix="mezzotint-keys")
+
+    def find(self, key: str) -> Caller | None:
+        """Whose key it is; None when it is nobody's or was revoked."""
+        stored = self._database.read(verify, key)
+        if stored is None:
+            return self._given.find(key)
+        # On its own thread: a note must not make the caller wait for the disk.
+        self._notes.submit(self._database.write, note_use, stored.id, time.time_ns() // 1000)
+        return Caller(stored.name, stored.role)
+
+    def close(self) -> None:
+        """Write what is still to be noted, and let go of the database."""
+        self._notes.shutdown()
+        self._database.close()
 
 
 def _checked(key: str) -> str:

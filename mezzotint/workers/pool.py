@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from mezzotint.engine.stats import EngineStats, Stats
+from mezzotint.engine.ticket import HeldTicket
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import (
@@ -35,7 +36,6 @@ from mezzotint.workers.pace import Policy
 from mezzotint.workers.picture import read_image, read_progress
 from mezzotint.workers.placement import Seat, Waiting, place
 from mezzotint.workers.spawn import Launch
-from mezzotint.workers.ticket import PoolTicket
 from mezzotint.workers.worker import Job, Worker, WorkerBroken, WorkerState
 
 PoolState = Literal["loading", "ready", "restarting", "failed", "closed"]
@@ -117,7 +117,7 @@ class Pool:
                 for worker in self._workers
             )
 
-    def submit(self, request: Request) -> PoolTicket:
+    def submit(self, request: Request) -> HeldTicket:
         """Check a request and queue it. RequestError when it is outside the model's limits.
 
         A prompt is tokenized by the worker only: one that is too long ends the ticket with
@@ -125,7 +125,7 @@ class Pool:
         """
         return self.submit_all([request])[0]
 
-    def submit_all(self, requests: Sequence[Request]) -> list[PoolTicket]:
+    def submit_all(self, requests: Sequence[Request]) -> list[HeldTicket]:
         """Queue several requests, or none of them if one is wrong (RequestError)."""
         jobs = [self._job(request) for request in requests]
         with self._lock:
@@ -221,7 +221,7 @@ class Pool:
         except FrameError as error:
             raise RequestError(f"the prompt is far too long ({error}); shorten it") from error
         cost = self.spec.cost(recipe)
-        ticket = PoolTicket(number, recipe, self._cancel)
+        ticket = HeldTicket(number, recipe, self._cancel)
         waiting = Waiting(number, cost * recipe.steps, suspect=False)
         return Job(ticket, payload, request.format, cost, waiting, time.monotonic())
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from mezzotint.engine.ticket import HeldTicket
 from mezzotint.types import Format, MezzotintError, Provenance, Recipe
 from mezzotint.workers.channel import Channel
 from mezzotint.workers.errors import WorkerError, error_of
@@ -29,7 +30,6 @@ from mezzotint.workers.frames import (
 from mezzotint.workers.pace import Pace, Policy
 from mezzotint.workers.placement import Waiting
 from mezzotint.workers.spawn import Launch, describe_exit, spawn
-from mezzotint.workers.ticket import PoolTicket
 
 WorkerState = Literal["loading", "ready", "restarting", "failed", "closed"]
 
@@ -45,7 +45,7 @@ class WorkerBroken(Exception):
 class Job:
     """A request on its way to a picture."""
 
-    ticket: PoolTicket
+    ticket: HeldTicket
     payload: bytes  # its Submit frame, so that a re-run is the same request
     format: Format
     step_cost: float  # TFLOP

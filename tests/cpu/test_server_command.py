@@ -12,14 +12,17 @@ from typer.testing import CliRunner
 
 from mezzotint.cli import serve as command
 from mezzotint.cli.app import app
+from mezzotint.config import KEY_VARIABLE
 from mezzotint.server import run
+from mezzotint.server.keys import Caller, StoredKeys
 from mezzotint.types import ConfigError, ResourceError
 
 
 @pytest.fixture(autouse=True)
 def _clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv(command.KEY_VARIABLE, raising=False)
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))  # the default data folder is below it
     monkeypatch.chdir(tmp_path)
     yield
     forget_logs()
@@ -44,25 +47,64 @@ def test_a_busy_port_names_the_remedy() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "pics.example"])  # noqa: S104
 def test_other_machines_need_a_key(host: str) -> None:
-    assert command.KEY_VARIABLE in refused("--host", host)
+    assert KEY_VARIABLE in refused("--host", host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_this_machine_needs_none(host: str) -> None:
-    assert not command._keys(None, host).required
+    assert not command._keys(None, host, None).required
 
 
 def test_keys_come_from_the_flag_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(command.KEY_VARIABLE, "from-environment")
-    keys = command._keys("from-flag", "0.0.0.0")  # noqa: S104
+    monkeypatch.setenv(KEY_VARIABLE, "from-environment")
+    keys = command._keys("from-flag", "0.0.0.0", None)  # noqa: S104
     assert keys.required
     assert keys.find("from-environment")
     assert keys.find("from-flag")
     assert keys.find("") is None
-    assert command._config({}).model is None  # the variable is no setting of the engine
-    monkeypatch.setenv(command.KEY_VARIABLE, "")
+    monkeypatch.setenv(KEY_VARIABLE, "")
     with pytest.raises(ConfigError, match="empty"):
-        command._keys(None, "127.0.0.1")
+        command._keys(None, "127.0.0.1", None)
+
+
+def keys_command(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["keys", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
+
+
+def test_stored_keys_open_the_server_and_close_it(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    token = keys_command("add", "alice", "--role", "admin", "--data-dir", str(data_dir))
+    keys = command._keys("from-flag", "0.0.0.0", data_dir)  # noqa: S104
+    assert isinstance(keys, StoredKeys)
+    try:
+        assert keys.required
+        assert keys.find(token) == Caller("alice", "admin")
+        assert keys.find("from-flag") == Caller("operator", "admin")
+        assert keys.find(token[:-1] + "x") is None
+        bob = keys_command("add", "bob", "--data-dir", str(data_dir))  # known at once
+        assert keys.find(bob) == Caller("bob", "user")
+        keys_command("revoke", bob.split("_")[1], "--data-dir", str(data_dir))
+        assert keys.find(bob) is None
+    finally:
+        keys.close()
+    assert "used never" not in keys_command("list", "--data-dir", str(data_dir)).splitlines()[0]
+
+
+def test_revoking_the_last_key_does_not_open_the_server(tmp_path: Path) -> None:
+    token = keys_command("add", "alice", "--data-dir", str(tmp_path))
+    keys_command("revoke", token.split("_")[1], "--data-dir", str(tmp_path))
+    keys = command._keys(None, "127.0.0.1", tmp_path)
+    assert isinstance(keys, StoredKeys)
+    assert keys.required
+    assert keys.find(token) is None
+    keys.close()
+
+
+def test_serve_makes_no_data_folder_unasked(tmp_path: Path) -> None:
+    assert not command._keys(None, "127.0.0.1", tmp_path / "none").required
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from PIL import Image as Pillow
 from serving import serving
 from starlette.requests import Request as HttpRequest
 
+from mezzotint.engine.ticket import HeldTicket
 from mezzotint.models.recipe import resolve
 from mezzotint.server.feed import Feed, Look
 from mezzotint.types import Progress, Request, ResourceError
-from mezzotint.workers.ticket import PoolTicket
 
 PROMPT = "a red apple"
 RECIPE = resolve(Request(prompt=PROMPT, seed=1), SPEC)
@@ -95,7 +95,7 @@ def test_a_picture_made_again_shows_no_look_twice() -> None:
         return Progress("denoise", step, 9, np.zeros((8, 8, 3), np.uint8) if look else None)
 
     async def read() -> None:
-        ticket = PoolTicket(0, RECIPE, lambda _: None)
+        ticket = HeldTicket(0, RECIPE, lambda _: None)
         feed = Feed()
         feed.watch([ticket])
         for step in (1, 2, 4, 1, 4, 7):  # its worker broke after step 4
