@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mezzotint.cli import options as opt
+from mezzotint.cli.bundled import note_bundled
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +27,7 @@ def presets(model: opt.Model = None, variant: opt.Variant = None) -> None:
     from mezzotint.models.locate import locate
 
     config = load({"model": model, "variant": variant}).config
+    note_bundled(config.model)
     spec = describe(locate(config.model), config.variant)
     typer.echo(f"{spec.name}: {spec.steps} steps, guidance {spec.guidance:g} unless asked\n")
     Console(highlight=False, markup=False).print(_table(spec.presets))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mezzotint.cli.bundled import note_bundled
 from mezzotint.cli.naming import Target, format_of, target_of
 from mezzotint.cli.order import Order, make_requests
 from mezzotint.cli.origin import Origin, differences, read_origin
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from mezzotint.cli.batch import Outcome
     from mezzotint.config import Config, LoadedConfig
     from mezzotint.models.catalogue import Catalogue
-
-_BUNDLED_NOTE = "small bundled toy model, 128x128; real: mezzotint pull Tongyi-MAI/Z-Image-Turbo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,8 @@ def run_order(
     from mezzotint.cli.display import make_display
     from mezzotint.engine.engine import Engine
 
-    if plan.config.model is None and not (report.quiet or report.json):
-        typer.echo(_BUNDLED_NOTE, err=True)
+    if not (report.quiet or report.json):
+        note_bundled(plan.config.model)
     with Engine(**plan.config.model_dump()) as engine:
         ready = time.monotonic()
         if plan.origin is not None and not report.quiet:

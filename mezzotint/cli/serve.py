@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mezzotint.cli import options as opt
+from mezzotint.cli.bundled import note_bundled
 from mezzotint.cli.keys import DataDir
 from mezzotint.types import ConfigError
 
@@ -127,6 +128,7 @@ def serve(
     server = run.make_server(
         create_app(source, settings), lambda: typer.echo(f"mezzotint: serving at {url}")
     )
+    note_bundled(config.model)
     logs.configure()
     with listener:
         server.run(sockets=[listener])

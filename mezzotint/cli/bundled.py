@@ -1,0 +1,13 @@
+"""The one line that says when a command works with the model that ships."""
+
+from __future__ import annotations
+
+import typer
+
+_NOTE = "small bundled toy model, 128x128; real: mezzotint pull Tongyi-MAI/Z-Image-Turbo"
+
+
+def note_bundled(model: str | None) -> None:
+    """Say on stderr that the model is the small one, if no other was chosen."""
+    if model is None:
+        typer.echo(_NOTE, err=True)
