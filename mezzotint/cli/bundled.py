@@ -7,7 +7,7 @@ import typer
 _NOTE = "small bundled toy model, 128x128; real: mezzotint pull Tongyi-MAI/Z-Image-Turbo"
 
 
-def note_bundled(model: str | None) -> None:
-    """Say on stderr that the model is the small one, if no other was chosen."""
+def note_bundled(model: str | None, *, err: bool = True) -> None:
+    """Say on stderr (or stdout) that the model is the small one, if no other was chosen."""
     if model is None:
-        typer.echo(_NOTE, err=True)
+        typer.echo(_NOTE, err=err)

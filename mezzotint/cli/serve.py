@@ -125,14 +125,16 @@ def serve(
         max_queue=max_queue,
     )
     url = run.address_of(listener) + settings.root_path
-    server = run.make_server(
-        create_app(source, settings), lambda: typer.echo(f"mezzotint: serving at {url}")
-    )
-    note_bundled(config.model)
+    server = run.make_server(create_app(source, settings), lambda: _announce(url, config.model))
     logs.configure()
     with listener:
         server.run(sockets=[listener])
     _leave(source)
+
+
+def _announce(url: str, model: str | None) -> None:
+    typer.echo(f"mezzotint: serving at {url}")
+    note_bundled(model, err=False)  # stderr holds the logs, one JSON document a line
 
 
 def _need_server_packages() -> None:
