@@ -208,16 +208,13 @@ def _checked_root(path: str) -> str:
 
 def _load(config: Config, path: Path) -> Served:
     """Workers that begin to load: a process for each GPU, or one for the CPU."""
-    from mezzotint.models.zimage.prompt import PromptTokenizer
-    from mezzotint.models.zimage.weights import open_checkpoint
+    from mezzotint.models.find import open_tokenizer
     from mezzotint.server.source import Served
-    from mezzotint.workers.open import open_pool, spec_for
+    from mezzotint.workers.open import open_pool
 
-    limits = spec_for(config).limits
-    tokenizer = open_checkpoint(path, config.variant).tokenizer_file
-    count = PromptTokenizer(tokenizer, limits.max_prompt_tokens)
+    tokenize = open_tokenizer(path, config.variant)
     pool = open_pool(config)
-    return Served(pool, lambda prompt: len(count(prompt)), config.producer, lambda: pool.state)
+    return Served(pool, lambda prompt: len(tokenize(prompt)), config.producer, lambda: pool.state)
 
 
 def _stop(server: Server) -> None:

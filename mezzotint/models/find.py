@@ -7,15 +7,28 @@ from pathlib import Path
 import torch
 
 from mezzotint.models.locate import BUNDLED
-from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, run_eagerly
+from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, Tokenize, run_eagerly
 from mezzotint.models.zimage import model as zimage
-from mezzotint.models.zimage.random_weights import RandomName, load_random
+from mezzotint.models.zimage.prompt import PromptTokenizer
+from mezzotint.models.zimage.random_weights import RandomName, load_random, random_spec
 from mezzotint.models.zimage.weights import open_checkpoint
 
 
 def describe(path: Path, variant: str | None = None) -> ModelSpec:
     """What the model at `path` takes, without reading its tensors. ModelError if it is none."""
     return zimage.spec_of(open_checkpoint(path, variant))
+
+
+def describe_random_weights(name: RandomName) -> ModelSpec:
+    """What a real model of this name takes, whose weights would be random."""
+    return random_spec(name)
+
+
+def open_tokenizer(path: Path, variant: str | None = None) -> Tokenize:
+    """The tokenizer of the model at `path`, with that model's limit; reads no tensors."""
+    checkpoint = open_checkpoint(path, variant)
+    limits = zimage.spec_of(checkpoint).limits
+    return PromptTokenizer(checkpoint.tokenizer_file, limits.max_prompt_tokens)
 
 
 def load(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from mezzotint.models.recipe import resolve
+from mezzotint.models.recipe import series
 from mezzotint.models.spec import ModelSpec
 from mezzotint.samplers import flow_sigmas
 from mezzotint.server.errors import ApiError, invalid
@@ -55,8 +54,7 @@ def to_requests(call: GenerationRequest, spec: ModelSpec, format: Format) -> lis
         format=format,
         metadata="minimal",  # prompts may be private, and these files travel
     )
-    first = resolve(request, spec).seed
-    return [replace(request, seed=first + index) for index in range(call.n or 1)]
+    return series(request, call.n or 1, spec)
 
 
 def reported_quality(recipe: Recipe, call: GenerationRequest, spec: ModelSpec) -> ReportedQuality:

@@ -7,12 +7,9 @@ import os
 import torch
 
 from mezzotint.config import Config
-from mezzotint.models.find import describe
+from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.locate import locate
 from mezzotint.models.spec import ModelSpec
-from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.model import make_spec
-from mezzotint.models.zimage.random_weights import SHIFTS
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
@@ -31,7 +28,7 @@ def open_pool(config: Config, policy: Policy | None = None) -> Pool:
 def spec_for(config: Config) -> ModelSpec:
     """What the configured model takes, without reading its tensors."""
     if config.random_weights is not None:
-        return make_spec(TransformerConfig(), SHIFTS[config.random_weights], None)
+        return describe_random_weights(config.random_weights)
     return describe(locate(config.model), config.variant)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
-from mezzotint.models.spec import LoadedModel, MakeReplay
+from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.model import Networks, assemble, make_spec
 from mezzotint.models.zimage.transformer import Transformer
@@ -19,6 +19,11 @@ RandomName = Literal["z-image-turbo", "z-image"]
 SHIFTS: dict[RandomName, float] = {"z-image-turbo": 3.0, "z-image": 6.0}
 
 _STD = 0.02
+
+
+def random_spec(name: RandomName) -> ModelSpec:
+    """Describe the model without building it."""
+    return make_spec(TransformerConfig(), SHIFTS[name], None)
 
 
 def load_random(
@@ -37,8 +42,9 @@ def load_random(
     for module in (networks.text_encoder, networks.transformer, networks.decoder):
         module.to(dtype).to_empty(device=device)
         _fill(module, generator)
-    spec = make_spec(config, SHIFTS[name], None)
-    return assemble(spec, "random", tokenizer_file, networks, caption_cache_mib, make_replay)
+    return assemble(
+        random_spec(name), "random", tokenizer_file, networks, caption_cache_mib, make_replay
+    )
 
 
 @torch.no_grad()
