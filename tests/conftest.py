@@ -46,7 +46,7 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 parameter.add_(1.0)
     text_encoder = Qwen3Model(
         Qwen3Config(
-            vocab_size=2048,
+            vocab_size=3072,
             hidden_size=64,
             intermediate_size=128,
             num_hidden_layers=3,

@@ -15,6 +15,7 @@ from mezzotint.cli.generate import generate
 from mezzotint.cli.help import SectionedCommand
 from mezzotint.cli.keys import keys_app
 from mezzotint.cli.presets import presets
+from mezzotint.cli.prompts import prompts
 from mezzotint.cli.pull import pull
 from mezzotint.cli.serve import serve
 from mezzotint.types import MezzotintError
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.command(cls=SectionedCommand)(generate)
 app.command(cls=SectionedCommand)(presets)
+app.command(cls=SectionedCommand)(prompts)
 app.command(cls=SectionedCommand)(pull)
 app.command(cls=SectionedCommand)(serve)
 app.command(cls=SectionedCommand)(doctor)

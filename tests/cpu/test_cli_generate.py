@@ -20,7 +20,7 @@ from mezzotint.images.file import encode, read
 from mezzotint.types import Provenance, Recipe, ResourceError
 
 runner = CliRunner()
-QUICK = ("--size", "64x64", "--steps", "2", "--guidance", "0")
+QUICK = ("--size", "96x96", "--steps", "2", "--guidance", "0")
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def test_a_chinese_prompt_makes_a_picture_with_a_readable_name_and_a_stage_table
     path, *table = result.stdout.splitlines()
     assert path == "outputs/绿草地上的一个红苹果-s7-0.png"
     with Pillow.open(path) as picture:
-        assert picture.size == (64, 64)
+        assert picture.size == (96, 96)
     recipe, _ = read(Path(path).read_bytes())
     assert (recipe.prompt, recipe.seed, recipe.steps) == ("绿草地上的一个红苹果", 7, 2)
     assert [row.split("  ")[0] for row in table[:-1]] == [
@@ -100,7 +100,7 @@ def test_json_describes_every_picture_and_is_all_there_is() -> None:
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
 def test_from_makes_the_same_bytes_in_the_same_format(format: str) -> None:
     made = generate(
-        *("a cup", "--seed", "3", "--format", format, "--out", "first", "--size", "64x80"),
+        *("a cup", "--seed", "3", "--format", format, "--out", "first", "--size", "96x112"),
         *("--steps", "2", "--guidance", "1", "--negative", "blue", "--guidance-truncation", "0.9"),
     )
     first = Path(made.stdout.strip())
@@ -120,12 +120,12 @@ def test_from_keeps_the_recorded_precision_and_options_beside_it_win() -> None:
     changes = ("--precision", "fp32", "--seed", "4", "--steps", "1")
     generate("--from", "a.png", "--out", "c.webp", *changes)
     recipe, provenance = read(Path("c.webp").read_bytes())
-    assert (recipe.prompt, recipe.seed, recipe.steps, recipe.width) == ("a cup", 4, 1, 64)
+    assert (recipe.prompt, recipe.seed, recipe.steps, recipe.width) == ("a cup", 4, 1, 96)
     assert provenance.precision == "fp32"
 
 
 def test_from_says_what_differs_and_does_it_all_the_same() -> None:
-    Path("a.png").write_bytes(_made_elsewhere("mezzotint-small", 64))
+    Path("a.png").write_bytes(_made_elsewhere("mezzotint-small", 96))
     result = generate("--from", "a.png", "--out", "b.png", "--precision", "fp32")
     assert result.exit_code == 0
     notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
@@ -144,7 +144,7 @@ def test_from_a_picture_of_another_model_names_it() -> None:
 
 
 def test_from_with_a_preset_is_refused() -> None:
-    Path("a.png").write_bytes(_made_elsewhere("mezzotint-small", 64))
+    Path("a.png").write_bytes(_made_elsewhere("mezzotint-small", 96))
     result = generate("--from", "a.png", "--preset", "quick")
     assert result.exit_code == 2
     assert "--from already decides what --preset would" in result.stderr

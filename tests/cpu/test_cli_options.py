@@ -84,7 +84,7 @@ def _cpu_seconds(command: list[str]) -> float:
         (["  "], "the prompt is empty; say what to draw"),
         (["x", "--size", "100x128"], "width 100 is not a multiple of 16; the nearest"),
         (["x", "--size", "big"], "size 'big' is not WIDTHxHEIGHT in pixels"),
-        (["x", "--size", "4096x4096"], "width 4096 is out of range; this model takes 64 to 256"),
+        (["x", "--size", "4096x4096"], "width 4096 is out of range; this model takes 96 to 192"),
         (["x", "--steps", "0"], "steps 0 is out of range; give 1 to"),
         (["x", "--guidance", "nan"], "guidance nan is not a number"),
         (["x", "--guidance", "-1"], r"guidance -1 is out of range; give 0 to 20 \(0 turns it off"),
@@ -164,7 +164,7 @@ def test_presets_lists_names_in_both_languages_and_the_limits() -> None:
     result = runner.invoke(app, ["presets"])
     assert result.exit_code == 0
     assert re.search(r"^quick +快速预览 +Quick preview +128x128", result.stdout, re.MULTILINE)
-    assert "multiples of 16, 64 to 256 a side" in result.stdout
+    assert "multiples of 16, 96 to 192 a side" in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 

@@ -16,7 +16,7 @@ def test_a_small_one_makes_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         dim=256, num_layers=2, num_refiner_layers=1, num_heads=2, caption_width=64
     )
     text_encoder = Qwen3Config(
-        vocab_size=2048, hidden_size=64, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32
+        vocab_size=3072, hidden_size=64, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32
     )
     vae = AutoencoderConfig(block_out_channels=(32, 32, 32, 32), layers_per_block=1)
     monkeypatch.setattr(random_weights, "TransformerConfig", lambda: transformer)

@@ -55,7 +55,7 @@ def test_the_request_beats_its_preset() -> None:
         (Request(prompt=" "), ["prompt is empty"]),
         (Request(prompt="a\ud800b"), ["prompt", "not valid Unicode"]),
         (Request(prompt="x", width=130, height=128), ["130", "multiple of 16", "128"]),
-        (Request(prompt="x", width=4096, height=4096), ["4096", "256"]),
+        (Request(prompt="x", width=4096, height=4096), ["4096", "192"]),
         (Request(prompt="x", width=128), ["only the width", "both sides"]),
         (Request(prompt="x", steps=0), ["steps 0", "1 to 120"]),
         (Request(prompt="x", steps=121), ["steps 121", "1 to 120"]),

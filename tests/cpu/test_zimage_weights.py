@@ -133,7 +133,7 @@ def test_diffusers_folder(random_model: Path, wanted: Tensors) -> None:
         dim=256, num_layers=2, num_heads=2, caption_width=64
     )
     assert checkpoint.text_encoder == Qwen3Config(
-        vocab_size=2048,
+        vocab_size=3072,
         hidden_size=64,
         num_layers=3,
         num_heads=2,
@@ -151,7 +151,7 @@ def test_diffusers_folder(random_model: Path, wanted: Tensors) -> None:
 
 def test_bundled_model(bundled: Path) -> None:
     checkpoint = open_checkpoint(bundled)
-    assert checkpoint.transformer.axes_dims == (12, 18, 18)
+    assert checkpoint.transformer.axes_dims == (32, 48, 48)
     assert checkpoint.autoencoder.norm_num_groups == 16
     assert all(value.isfinite().all() for value in loaded(checkpoint).values())
 

@@ -18,7 +18,7 @@ from mezzotint.images.file import read
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "mezzotint")
-QUICK = ("--size", "64x64", "--steps", "2", "--guidance", "0")
+QUICK = ("--size", "96x96", "--steps", "2", "--guidance", "0")
 LIMIT_S = 120
 
 

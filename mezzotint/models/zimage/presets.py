@@ -100,15 +100,12 @@ DEFAULTS: dict[Variant, Defaults] = {
     ),
     "small": Defaults(
         title="mezzotint-small",
-        sizes=((128, 128),),
-        steps=20,
-        guidance=1.5,
+        sizes=((128, 128), (144, 96), (96, 144), (176, 96), (96, 176)),  # all it was trained on
+        steps=8,
+        guidance=0.0,
         limits=replace(
-            _LIMITS, min_side=64, max_side=256, min_pixels=64 * 64, max_pixels=256 * 256
+            _LIMITS, min_side=96, max_side=192, min_pixels=96 * 96, max_pixels=192 * 192
         ),
-        presets=tuple(
-            replace(preset, guidance=1.5)
-            for preset in _restep((128, 128, 128, 128), (8, 20, 50, 12))
-        ),
+        presets=_restep((128, 128, 128, 128), (4, 8, 20, 8)),
     ),
 }
