@@ -14,6 +14,8 @@ from fastapi.openapi.utils import get_openapi
 from mezzotint.server import errors
 from mezzotint.server.edge import Edge
 from mezzotint.server.health import health_router
+from mezzotint.server.history import History
+from mezzotint.server.images_api import images_router
 from mezzotint.server.metrics import Metrics, metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.queue import Queue
@@ -30,8 +32,11 @@ _ABOUT = (
 )
 
 
-def create_app(source: RunnerSource, settings: Settings) -> FastAPI:
-    """Put the APIs over `source`, which is started and closed with the app."""
+def create_app(source: RunnerSource, settings: Settings, history: History | None = None) -> FastAPI:
+    """Put the APIs over `source`, which is started and closed with the app.
+
+    Without a `history` there is no gallery.
+    """
     queue = Queue(settings.max_queue)
     metrics = Metrics(source, queue)
     app = FastAPI(
@@ -54,6 +59,8 @@ def create_app(source: RunnerSource, settings: Settings) -> FastAPI:
     app.include_router(openai_router(service))
     app.include_router(health_router(source))
     app.include_router(metrics_router(metrics))
+    if history is not None:
+        app.include_router(images_router(history, settings.root_path))
     errors.install(app)
     app.add_middleware(Gate, settings=settings)
     app.add_middleware(Edge, metrics=metrics, root_path=settings.root_path)  # added last: outermost

@@ -92,6 +92,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Disconnected, _on_disconnect)
+    app.add_exception_handler(ResourceError, _on_resource)
 
 
 async def _on_api_error(_: Request, error: Exception) -> Response:
@@ -116,6 +117,14 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:
     return Response(status_code=499)  # nginx's number for it; seen by our own log alone
+
+
+async def _on_resource(request: Request, error: Exception) -> Response:
+    """The history's: the making of pictures explains its own."""
+    _log.error("history failed", exc_info=error, extra={"id": request.state.request_id})
+    message = "the server's disk or history does not take part; its log says why"
+    failure = ApiError(503, message, code="history_unavailable", kind="server_error")
+    return failure.response()
 
 
 def _first_problem(problems: Sequence[Any]) -> ApiError:

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.keys import note_use, verify
+from mezzotint.jobs.store import LOCAL
 from mezzotint.types import ConfigError
 
 Role = Literal["user", "admin"]
@@ -23,6 +24,7 @@ class Caller:
 
     name: str
     role: Role
+    key_id: str = LOCAL  # whose jobs and pictures are this caller's
 
 
 ANYONE = Caller("anyone", "admin")  # of a server without keys, which only this machine reaches
@@ -85,7 +87,7 @@ class StoredKeys:
             return self._given.find(key)
         # On its own thread: a note must not make the caller wait for the disk.
         self._notes.submit(self._database.write, note_use, stored.id, time.time_ns() // 1000)
-        return Caller(stored.name, stored.role)
+        return Caller(stored.name, stored.role, stored.id)
 
     def close(self) -> None:
         """Write what is still to be noted, and let go of the database."""

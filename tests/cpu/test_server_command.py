@@ -80,11 +80,11 @@ def test_stored_keys_open_the_server_and_close_it(tmp_path: Path) -> None:
     assert isinstance(keys, StoredKeys)
     try:
         assert keys.required
-        assert keys.find(token) == Caller("alice", "admin")
+        assert keys.find(token) == Caller("alice", "admin", token.split("_")[1])
         assert keys.find("from-flag") == Caller("operator", "admin")
         assert keys.find(token[:-1] + "x") is None
         bob = keys_command("add", "bob", "--data-dir", str(data_dir))  # known at once
-        assert keys.find(bob) == Caller("bob", "user")
+        assert keys.find(bob) == Caller("bob", "user", bob.split("_")[1])
         keys_command("revoke", bob.split("_")[1], "--data-dir", str(data_dir))
         assert keys.find(bob) is None
     finally:

@@ -16,7 +16,7 @@ from mezzotint.kernels.swiglu.triton import silu as silu_
 
 NUM_SLICES = 512  # about four programs for each of a Hopper's 132 multiprocessors
 # By the number of channels; a tile is a number of elements.
-LAUNCHES = {128: Launch(4096, 4), 256: Launch(4096, 4), 512: Launch(4096, 4)}
+LAUNCHES = {128: Launch(4096, 8), 256: Launch(4096, 8), 512: Launch(4096, 4)}
 DEFAULT = Launch(4096, 4)
 
 

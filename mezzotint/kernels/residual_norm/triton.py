@@ -14,7 +14,7 @@ from mezzotint.kernels.launch import Launch, check_rows
 from mezzotint.kernels.rms_norm_modulate.triton import gather_rows, rms_rows, row_stride
 
 # By width; a tile is a number of tokens.
-LAUNCHES = {3840: Launch(1, 4)}
+LAUNCHES = {3840: Launch(1, 8)}
 DEFAULT = Launch(1, 4)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from mezzotint.kernels.launch import Launch, check_rows
 
 # By the output's width; a tile is a number of its elements.
-LAUNCHES = {9728: Launch(1024, 4), 10240: Launch(2048, 4)}
+LAUNCHES = {9728: Launch(1024, 4), 10240: Launch(512, 4)}
 DEFAULT = Launch(1024, 4)
 
 
