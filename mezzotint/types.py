@@ -116,6 +116,7 @@ class Image:
     recipe: Recipe
     provenance: Provenance
     spans: tuple[Span, ...] = field(default=())
+    submitted_s: float = 0.0  # the host's monotonic clock, from which the spans count
 
     def save(self, path: str | Path) -> Path:
         """Write the file's bytes to `path` and return it; an existing file is an error."""

@@ -15,7 +15,7 @@ from mezzotint.cli.display import Display
 from mezzotint.engine.engine import Engine
 from mezzotint.engine.stats import stage_totals
 from mezzotint.engine.ticket import EngineTicket
-from mezzotint.types import Image, MezzotintError, Progress, Provenance, Recipe, Request
+from mezzotint.types import Image, MezzotintError, Progress, Provenance, Recipe, Request, Span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Record:
     recipe: Recipe
     provenance: Provenance
     stage_ms: dict[str, float]
+    spans: tuple[Span, ...]
+    submitted_s: float
     sha256: str  # of the file
 
 
@@ -123,6 +125,8 @@ class _Batch:
             recipe=image.recipe,
             provenance=image.provenance,
             stage_ms=stage_totals(image.spans),
+            spans=image.spans,
+            submitted_s=image.submitted_s,
             sha256=hashlib.sha256(image.data).hexdigest(),
         )
         self._records[index] = record

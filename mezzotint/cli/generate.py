@@ -28,6 +28,7 @@ def generate(
     metadata: opt.Metadata = None,
     json: opt.Json = False,
     profile: opt.Profile = False,
+    trace: opt.Trace = None,
     quiet: opt.Quiet = False,
     device: opt.Device = None,
     precision: opt.Precision = None,
@@ -66,5 +67,5 @@ def generate(
         guidance_truncation=guidance_truncation,
         negative=negative,
     )
-    report = Report(json=json, profile=profile, quiet=quiet)
+    report = Report(json=json, profile=profile, trace=trace, quiet=quiet)
     run_order(flags, order, from_file, Destination(out, force), report)

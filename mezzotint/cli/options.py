@@ -123,6 +123,10 @@ Metadata = Annotated[
 ]
 Json = Annotated[bool, _option(_OUTPUT, "--json", None, "Print one JSON document instead of text.")]
 Profile = Annotated[bool, _option(_OUTPUT, "--profile", None, "Print what each stage took, in ms.")]
+Trace = Annotated[
+    Path | None,
+    _option(_OUTPUT, "--trace", "FILE", "Write every span as JSON; ui.perfetto.dev opens it."),
+]
 Quiet = Annotated[bool, _option(_OUTPUT, "--quiet", None, "No notes and no progress on stderr.")]
 
 Device = Annotated[

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from mezzotint.cli.bundled import note_bundled
 from mezzotint.cli.naming import Target, format_of, target_of
 from mezzotint.cli.order import Order, make_requests
 from mezzotint.cli.origin import Origin, differences, read_origin
+from mezzotint.cli.tracing import check_new, write_trace
 from mezzotint.cli.writing import Writer
 from mezzotint.types import Request, RequestError
 
@@ -38,6 +39,7 @@ class Report:
 
     json: bool
     profile: bool
+    trace: Path | None
     quiet: bool
 
 
@@ -64,6 +66,8 @@ def run_order(
     if destination.out == "-" and report.json:
         raise RequestError("--out - and --json both want stdout; give a file or leave --json out")
     plan = _plan(flags, order, from_file, destination)
+    if report.trace is not None:
+        check_new(report.trace, force=destination.force)
     # Imported so late because torch takes seconds that a wrong option need not cost.
     from mezzotint.cli.batch import run_batch
     from mezzotint.cli.display import make_display
@@ -86,7 +90,7 @@ def run_order(
 
 @dataclass(frozen=True, slots=True)
 class _Timing:
-    clock: str
+    clock: Literal["host", "device"]
     start_s: float
     run_s: float
 
@@ -160,6 +164,8 @@ def _tell(outcome: Outcome, plan: _Plan, report: Report, timing: _Timing) -> Non
     if report.profile and not report.json and outcome.records:
         file = sys.stderr if to_stdout else sys.stdout
         print_stages(outcome.records, timing.clock, timing.start_s, timing.run_s, file)
+    if report.trace is not None:
+        write_trace(report.trace, outcome.records, timing.clock)
     if outcome.error is not None:
         raise outcome.error
     if outcome.signal is not None:

@@ -148,7 +148,8 @@ class Engine:
         )
         ticket.timeline.add("file", start, time.monotonic())
         spans = tuple(ticket.timeline.spans)
-        return Image(pixels, data, request.format, recipe, self.provenance, spans)
+        submitted_s = ticket.timeline.submitted
+        return Image(pixels, data, request.format, recipe, self.provenance, spans, submitted_s)
 
 
 def _load(config: Config, place: Device) -> LoadedModel:

@@ -41,7 +41,7 @@ def read_image(worker: Worker, job: Job, frame: Finished) -> Image:
     waited_ms = (job.placed - job.submitted) * 1e3
     moved = tuple(replace(span, start_ms=span.start_ms + waited_ms) for span in frame.spans)
     spans = (Span("queue", 0.0, waited_ms), *moved)
-    return Image(pixels, bytes(data), job.format, recipe, provenance, spans)
+    return Image(pixels, bytes(data), job.format, recipe, provenance, spans, job.submitted)
 
 
 def _read_block(worker: Worker, buffers: Sequence[memoryview]) -> None:
