@@ -65,6 +65,12 @@ def verify(connection: Connection, token: str) -> Key | None:
     return _key(row)
 
 
+def live(connection: Connection, id: str) -> Key | None:
+    """A key by id; None when there is none or it was revoked."""
+    row = connection.execute(select(keys).where(keys.c.id == id)).first()
+    return None if row is None or row.revoked_us is not None else _key(row)
+
+
 def note_use(connection: Connection, id: str, now_us: int) -> None:
     """Remember that a key was used, if that was not noted within the last minute."""
     stale = keys.c.last_used_us.is_(None) | (keys.c.last_used_us < now_us - USED_EVERY_US)

@@ -16,12 +16,15 @@ from mezzotint.server.edge import Edge
 from mezzotint.server.health import health_router
 from mezzotint.server.history import History
 from mezzotint.server.images_api import images_router
+from mezzotint.server.keys_api import keys_router
 from mezzotint.server.metrics import Metrics, metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.queue import Queue
 from mezzotint.server.results import Results
 from mezzotint.server.schema import event_schemas
 from mezzotint.server.security import OPEN, Gate
+from mezzotint.server.session_api import session_router
+from mezzotint.server.sessions import COOKIE, Sessions
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource
 from mezzotint.version import __version__
@@ -39,6 +42,7 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     """
     queue = Queue(settings.max_queue)
     metrics = Metrics(source, queue)
+    sessions = Sessions(settings.keys)
     app = FastAPI(
         title="Mezzotint",
         description=_ABOUT,
@@ -59,10 +63,12 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     app.include_router(openai_router(service))
     app.include_router(health_router(source))
     app.include_router(metrics_router(metrics))
+    app.include_router(session_router(sessions, root_path=settings.root_path))
     if history is not None:
         app.include_router(images_router(history, settings.root_path))
+        app.include_router(keys_router(history.gallery.database))
     errors.install(app)
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Gate, settings=settings, sessions=sessions)
     app.add_middleware(Edge, metrics=metrics, root_path=settings.root_path)  # added last: outermost
     document = _document(app, with_keys=settings.keys.required)
     app.openapi = lambda: document  # type: ignore[method-assign]
@@ -87,9 +93,12 @@ def _document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     components = document["components"]
     components["schemas"] = event_schemas() | components["schemas"]
     if with_keys:
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+        }
         for path, calls in document["paths"].items():
             if not OPEN.fullmatch(path.replace("{id}", "id")):
                 for call in calls.values():
-                    call["security"] = [{"key": []}]
+                    call["security"] = [{"key": []}, {"session": []}]
     return document

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Literal, Protocol
 
 from mezzotint.jobs.database import Database
-from mezzotint.jobs.keys import note_use, verify
+from mezzotint.jobs.keys import live, note_use, verify
 from mezzotint.jobs.store import LOCAL
 from mezzotint.types import ConfigError
 
@@ -42,6 +42,10 @@ class Keyring(Protocol):
         """Whose key it is; None when it is nobody's."""
         ...
 
+    def renew(self, caller: Caller) -> Caller | None:
+        """The caller, if the key that made it known is still good."""
+        ...
+
 
 class NoKeys:
     """The keyring of a server that is open to its own machine."""
@@ -49,6 +53,9 @@ class NoKeys:
     required = False
 
     def find(self, key: str) -> Caller | None:
+        return ANYONE
+
+    def renew(self, caller: Caller) -> Caller | None:
         return ANYONE
 
 
@@ -65,6 +72,10 @@ class FixedKeys:
         digest = _digest(key)
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return Caller("operator", "admin") if any(matches) else None
+
+    def renew(self, caller: Caller) -> Caller | None:
+        """The caller: these keys are good as long as the server runs."""
+        return caller if caller.key_id == LOCAL else None
 
 
 class StoredKeys:
@@ -88,6 +99,13 @@ class StoredKeys:
         # On its own thread: a note must not make the caller wait for the disk.
         self._notes.submit(self._database.write, note_use, stored.id, time.time_ns() // 1000)
         return Caller(stored.name, stored.role, stored.id)
+
+    def renew(self, caller: Caller) -> Caller | None:
+        """The caller; None when its key was revoked meanwhile."""
+        if caller.key_id == LOCAL:
+            return self._given.renew(caller)
+        stored = self._database.read(live, caller.key_id)
+        return None if stored is None else Caller(stored.name, stored.role, stored.id)
 
     def close(self) -> None:
         """Write what is still to be noted, and let go of the database."""

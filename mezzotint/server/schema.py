@@ -110,7 +110,7 @@ class GenerationRequest(BaseModel):
         "guidance_scale, true_cfg_scale and cfg_scale.",
     )
     cfg_scale: _Cfg | None = Field(None, description="Another name of true_cfg_scale.")
-    flow_shift: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] | None = Field(
+    flow_shift: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = Field(
         None, description="Only the model's own: its schedule is part of the model."
     )
     seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(

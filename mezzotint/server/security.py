@@ -1,4 +1,4 @@
-"""The gate in front of every route: host, origin, key and size, before anything is parsed."""
+"""The gate in front of every route: host, origin, key or session, and size; nothing is parsed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mezzotint.server.errors import ApiError
 from mezzotint.server.keys import ANYONE, Caller
+from mezzotint.server.sessions import COOKIE, Sessions
 from mezzotint.server.settings import MAX_BODY_BYTES, Settings
 
-# Answers without a key. Signed links carry their own proof.
-OPEN = re.compile(r"/health|/ready|/v1/images/[A-Za-z0-9_-]{1,64}/content")
+# Answers without a key. Signed links carry their own proof; signing in is how a page shows its key.
+OPEN = re.compile(r"/health|/ready|/v1/images/[A-Za-z0-9_-]{1,64}/content|/api/v1/session")
+_SAFE = frozenset({"GET", "HEAD"})  # change nothing
 
 BODY_S = 30  # to send a body of at most 1 MiB
 _CLOSE = {"Connection": "close"}
@@ -31,9 +34,10 @@ HEADERS = {
 class Gate:
     """Lets a request through to the app, or answers it."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions) -> None:
         self._app = app
         self._keys = settings.keys
+        self._sessions = sessions
         self._hosts = frozenset(name.lower() for name in settings.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +48,7 @@ class Gate:
         try:
             self._check_host(headers)
             self._check_origin(headers)
-            scope["state"]["caller"] = self._caller(route_path(scope), headers)
+            scope["state"]["caller"] = self._caller(scope, headers)
             receive = await _read_body(headers, receive)
         except ApiError as error:
             await error.response()(scope, receive, send)
@@ -78,21 +82,43 @@ class Gate:
                     code="origin_not_allowed",
                 )
 
-    def _caller(self, path: str, headers: Headers) -> Caller:
+    def _caller(self, scope: Scope, headers: Headers) -> Caller | None:
+        """Whose call it is; None: nobody's, at an address that is open. ApiError 401, 403."""
         if not self._keys.required:
             return ANYONE
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        caller = self._keys.find(key.strip()) if scheme.lower() == "bearer" else None
-        if caller is not None:
+        caller = self._by_key(headers) if "authorization" in headers else self._by_session(scope)
+        if caller is not None or OPEN.fullmatch(route_path(scope)):
             return caller
-        if OPEN.fullmatch(path):
-            return Caller("nobody", "user")
         raise ApiError(
             401,
-            "give a valid API key as 'Authorization: Bearer KEY'",
+            "give a valid API key as 'Authorization: Bearer KEY', or sign in",
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+    def _by_key(self, headers: Headers) -> Caller | None:
+        scheme, _, key = headers["authorization"].partition(" ")
+        return self._keys.find(key.strip()) if scheme.lower() == "bearer" else None
+
+    def _by_session(self, scope: Scope) -> Caller | None:
+        """The cookie's caller. The browser adds it by itself: it must be our own page that asks."""
+        token = HTTPConnection(scope).cookies.get(COOKIE)
+        caller = None if token is None else self._sessions.find(token)
+        if caller is not None and not _by_own_page(scope["method"], Headers(scope=scope)):
+            raise ApiError(
+                403,
+                "with the cookie of a session only pages of this server may call; other programs "
+                "give the key as 'Authorization: Bearer KEY'",
+                code="origin_not_allowed",
+            )
+        return caller
+
+
+def need_admin(http: Request) -> None:
+    """ApiError 403 for a caller who is no admin."""
+    caller: Caller | None = http.state.caller
+    if caller is None or caller.role != "admin":
+        raise ApiError(403, "only an admin's key may do this", code="admin_only")
 
 
 def route_path(scope: Scope) -> str:
@@ -101,6 +127,20 @@ def route_path(scope: Scope) -> str:
     if root and (path == root or path.startswith(f"{root}/")):
         return path[len(root) :]
     return path
+
+
+def _by_own_page(method: str, headers: Headers) -> bool:
+    """Whether a page of this very address asks: another port of this machine is another site.
+
+    SameSite=Strict leaves other ports in, so the address must be equal to the letter. Browsers name
+    the origin of every call that may change something.
+    """
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return False
+    origins = headers.getlist("origin")
+    if not origins:
+        return method in _SAFE
+    return all(urlsplit(origin).netloc.lower() == headers["host"].lower() for origin in origins)
 
 
 def _host_name(address: str) -> str | None:
