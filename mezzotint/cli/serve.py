@@ -1,10 +1,11 @@
-"""`mezzotint serve`: the model over HTTP, in the shape of OpenAI's images API."""
+"""`mezzotint serve`: the model over HTTP, with its jobs and pictures in a data folder."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,7 @@ from mezzotint.types import ConfigError
 if TYPE_CHECKING:
     from mezzotint.config import Config
     from mezzotint.jobs.database import Database
+    from mezzotint.server.history import History
     from mezzotint.server.keys import Keyring
     from mezzotint.server.run import Server
     from mezzotint.server.source import RunnerSource, Served
@@ -114,20 +116,23 @@ def serve(
     from mezzotint.server.source import RunnerSource
 
     path = locate(config.model)
-    keys = _keys(api_key, host, data_dir)
-    listener = run.listen(host, port)
+    root_path, hosts = _checked_root(root_path), _allowed(host, allowed_host or ())
     source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
-    settings = Settings(
-        keys=keys,
-        aliases=_aliases(config.model),
-        allowed_hosts=_allowed(host, allowed_host or ()),
-        root_path=_checked_root(root_path),
-        max_queue=max_queue,
-    )
-    url = run.address_of(listener) + settings.root_path
-    server = run.make_server(create_app(source, settings), lambda: _announce(url, config.model))
-    logs.configure()
-    with listener:
+    with ExitStack() as stack:
+        history = stack.enter_context(_open_history(data_dir))
+        keys = stack.enter_context(_open_keys(api_key, host, history.gallery.database))
+        listener = stack.enter_context(run.listen(host, port))
+        settings = Settings(
+            keys=keys,
+            aliases=_aliases(config.model),
+            allowed_hosts=hosts,
+            root_path=root_path,
+            max_queue=max_queue,
+        )
+        app = create_app(source, settings, history)
+        url = run.address_of(listener) + root_path
+        server = run.make_server(app, lambda: _announce(url, config.model))
+        logs.configure()
         server.run(sockets=[listener])
     _leave(source)
 
@@ -147,43 +152,44 @@ def _need_server_packages() -> None:
         )
 
 
-def _keys(flag: str | None, host: str, data_dir: Path | None) -> Keyring:
+@contextmanager
+def _open_history(data_dir: Path | None) -> Iterator[History]:
+    """Hold the data folder, and open the one database that keys, jobs and pictures share."""
+    from mezzotint.jobs.database import Database
+    from mezzotint.jobs.gallery import Gallery
+    from mezzotint.jobs.place import DEFAULT_DATA, DataFolder
+    from mezzotint.server.history import History
+
+    folder = DataFolder((data_dir or DEFAULT_DATA).expanduser())
+    with folder.locked(), Database(folder.database) as database:
+        yield History(Gallery(database, folder.files))
+
+
+@contextmanager
+def _open_keys(flag: str | None, host: str, database: Database) -> Iterator[Keyring]:
+    """Who may call: by stored keys if there ever was one, else by given ones, else anyone here.
+
+    Revoked keys count: whoever revokes the last one does not mean to open the server.
+    """
     from mezzotint.config import KEY_VARIABLE
+    from mezzotint.jobs.keys import list_keys
     from mezzotint.server.keys import FixedKeys, NoKeys, StoredKeys
     from mezzotint.server.run import is_loopback
 
     given = [key for key in (flag, os.environ.get(KEY_VARIABLE)) if key is not None]
-    database = _database_with_keys(data_dir)
-    if database is not None:
-        return StoredKeys(database, FixedKeys(given))
-    if given:
-        return FixedKeys(given)
-    if not is_loopback(host):
+    if database.read(list_keys):
+        with closing(StoredKeys(database, FixedKeys(given))) as keys:
+            yield keys
+    elif given:
+        yield FixedKeys(given)
+    elif is_loopback(host):
+        yield NoKeys()
+    else:
         raise ConfigError(
             f"--host {host} opens the server to other machines and there is no key; make one with "
             f"`mezzotint keys add NAME` or set {KEY_VARIABLE}, or leave --host out to serve this "
             "machine alone"
         )
-    return NoKeys()
-
-
-def _database_with_keys(data_dir: Path | None) -> Database | None:
-    """The data folder's database, if `mezzotint keys` ever made a key in it.
-
-    Revoked ones count: whoever revokes the last key does not mean to open the server.
-    """
-    from mezzotint.jobs.database import Database
-    from mezzotint.jobs.keys import list_keys
-    from mezzotint.jobs.place import DEFAULT_DATA, DataFolder
-
-    file = DataFolder((data_dir or DEFAULT_DATA).expanduser()).database
-    if not file.exists():
-        return None
-    database = Database(file)
-    if database.read(list_keys):
-        return database
-    database.close()
-    return None
 
 
 def _aliases(model: str | None) -> tuple[str, ...]:

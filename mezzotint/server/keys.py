@@ -108,9 +108,8 @@ class StoredKeys:
         return None if stored is None else Caller(stored.name, stored.role, stored.id)
 
     def close(self) -> None:
-        """Write what is still to be noted, and let go of the database."""
+        """Write what is still to be noted; the database is whoever opened it's to close."""
         self._notes.shutdown()
-        self._database.close()
 
 
 def _checked(key: str) -> str:

@@ -13,8 +13,11 @@ from typer.testing import CliRunner
 from mezzotint.cli import serve as command
 from mezzotint.cli.app import app
 from mezzotint.config import KEY_VARIABLE
+from mezzotint.jobs.database import Database
+from mezzotint.jobs.keys import list_keys
+from mezzotint.jobs.place import DataFolder
 from mezzotint.server import run
-from mezzotint.server.keys import Caller, StoredKeys
+from mezzotint.server.keys import Caller
 from mezzotint.types import ConfigError, ResourceError
 
 
@@ -50,21 +53,31 @@ def test_other_machines_need_a_key(host: str) -> None:
     assert KEY_VARIABLE in refused("--host", host)
 
 
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database(DataFolder(tmp_path).database) as database:
+        yield database
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_this_machine_needs_none(host: str) -> None:
-    assert not command._keys(None, host, None).required
+def test_this_machine_needs_none(host: str, database: Database) -> None:
+    with command._open_keys(None, host, database) as keys:
+        assert not keys.required
 
 
-def test_keys_come_from_the_flag_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_come_from_the_flag_and_the_environment(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "from-environment")
-    keys = command._keys("from-flag", "0.0.0.0", None)  # noqa: S104
-    assert keys.required
-    assert keys.find("from-environment")
-    assert keys.find("from-flag")
-    assert keys.find("") is None
+    with command._open_keys("from-flag", "0.0.0.0", database) as keys:  # noqa: S104
+        assert keys.required
+        assert keys.find("from-environment")
+        assert keys.find("from-flag")
+        assert keys.find("") is None
     monkeypatch.setenv(KEY_VARIABLE, "")
+    empty = command._open_keys(None, "127.0.0.1", database)
     with pytest.raises(ConfigError, match="empty"):
-        command._keys(None, "127.0.0.1", None)
+        empty.__enter__()
 
 
 def keys_command(*arguments: str) -> str:
@@ -73,38 +86,36 @@ def keys_command(*arguments: str) -> str:
     return result.stdout.strip()
 
 
-def test_stored_keys_open_the_server_and_close_it(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    token = keys_command("add", "alice", "--role", "admin", "--data-dir", str(data_dir))
-    keys = command._keys("from-flag", "0.0.0.0", data_dir)  # noqa: S104
-    assert isinstance(keys, StoredKeys)
-    try:
+def test_stored_keys_open_the_server_and_close_it(tmp_path: Path, database: Database) -> None:
+    data = ("--data-dir", str(tmp_path))
+    token = keys_command("add", "alice", "--role", "admin", *data)
+    with command._open_keys("from-flag", "0.0.0.0", database) as keys:  # noqa: S104
         assert keys.required
         assert keys.find(token) == Caller("alice", "admin", token.split("_")[1])
         assert keys.find("from-flag") == Caller("operator", "admin")
         assert keys.find(token[:-1] + "x") is None
-        bob = keys_command("add", "bob", "--data-dir", str(data_dir))  # known at once
+        bob = keys_command("add", "bob", *data)  # known at once
         assert keys.find(bob) == Caller("bob", "user", bob.split("_")[1])
-        keys_command("revoke", bob.split("_")[1], "--data-dir", str(data_dir))
+        keys_command("revoke", bob.split("_")[1], *data)
         assert keys.find(bob) is None
-    finally:
-        keys.close()
-    assert "used never" not in keys_command("list", "--data-dir", str(data_dir)).splitlines()[0]
+    assert "used never" not in keys_command("list", *data).splitlines()[0]
+    assert len(database.read(list_keys)) == 2  # closing the keys leaves the database open
 
 
-def test_revoking_the_last_key_does_not_open_the_server(tmp_path: Path) -> None:
+def test_revoking_the_last_key_does_not_open_the_server(tmp_path: Path, database: Database) -> None:
     token = keys_command("add", "alice", "--data-dir", str(tmp_path))
     keys_command("revoke", token.split("_")[1], "--data-dir", str(tmp_path))
-    keys = command._keys(None, "127.0.0.1", tmp_path)
-    assert isinstance(keys, StoredKeys)
-    assert keys.required
-    assert keys.find(token) is None
-    keys.close()
+    with command._open_keys(None, "127.0.0.1", database) as keys:
+        assert keys.required
+        assert keys.find(token) is None
 
 
-def test_serve_makes_no_data_folder_unasked(tmp_path: Path) -> None:
-    assert not command._keys(None, "127.0.0.1", tmp_path / "none").required
-    assert not (tmp_path / "none").exists()
+def test_one_server_holds_a_data_folder(tmp_path: Path) -> None:
+    with command._open_history(tmp_path) as history:
+        assert history.gallery.files.outputs == tmp_path / "outputs"
+        assert "another server uses" in refused("--port", "0", "--data-dir", str(tmp_path))
+    with command._open_history(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.ring.close()
+    made.gallery.database.close()
 
 
 def ids(answer: object) -> list[str]:

@@ -37,7 +37,8 @@ def serving(code: str, folder: Path) -> Iterator[None]:
     """Run a server's block in the background until it answers that it is ready."""
     with (folder / "serve.log").open("w") as log:
         command = ["sh", "-eu", "-c", f"exec {code}"]
-        server = subprocess.Popen(command, cwd=folder, env=environment(), stdout=log, stderr=log)
+        home = environment() | {"HOME": str(folder)}  # the default data folder is below it
+        server = subprocess.Popen(command, cwd=folder, env=home, stdout=log, stderr=log)
     try:
         for _ in range(240):
             assert server.poll() is None, (folder / "serve.log").read_text()
