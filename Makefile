@@ -5,18 +5,35 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TRITON := 3.9.0
 
-.PHONY: demo serve test check fmt size bench test-gpu collect-gpu golden clean
+PAGE   := mezzotint/web/index.html
+PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name openapi.json \
+  ! -name schema.d.ts -print)
+NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
+
+.PHONY: demo serve web test test-web check fmt size bench test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
 
-serve: $(VENV)/dev.stamp
-	$(BIN)/mezzotint serve
+# The server with its page, in the browser. Without Node everything but the page is there.
+serve: $(VENV)/serve.stamp
+	@if $(NODE) 2>/dev/null; then $(MAKE) --no-print-directory web; \
+	  else echo "no page: building it takes Node 20.19 or newer (https://nodejs.org)"; fi
+	$(BIN)/mezzotint serve --open
+
+web: $(PAGE)
 
 test: $(VENV)/dev.stamp check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpu -n auto --dist loadfile
 	$(BIN)/python -m pytest tests/e2e
 	$(MAKE) --no-print-directory collect-gpu
+
+# The page: types against the server's own document, lint, units; then a browser drives it.
+test-web: $(VENV)/dev.stamp web
+	$(BIN)/python tools/openapi.py > webui/openapi.json
+	cd webui && npm run --silent types && npm run --silent lint && npm run --silent check && \
+	  npm run --silent test
+	$(BIN)/python -m pytest tests/web
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -47,7 +64,16 @@ golden: $(VENV)/dev.stamp
 	$(BIN)/python tests/golden/make.py
 
 clean:
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) outputs mezzotint/web webui/node_modules
+
+$(PAGE): webui/node_modules/run.stamp $(PAGE_SOURCES)
+	cd webui && npm run --silent build
+	touch $@
+
+webui/node_modules/run.stamp: webui/package-lock.json
+	@$(NODE) || { echo "the page takes Node 20.19 or newer with npm: https://nodejs.org"; exit 1; }
+	cd webui && npm ci
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -56,9 +82,13 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 
+$(VENV)/serve.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[serve]"
+	touch $@ $(VENV)/run.stamp
+
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	# CUDA builds of torch bring their own Triton; with a CPU build its interpreter runs the kernels.
 	$(BIN)/python -c "import triton" 2>/dev/null || $(BIN)/python -m pip install --quiet \
 	  --disable-pip-version-check triton==$(TRITON)
-	touch $@ $(VENV)/run.stamp
+	touch $@ $(VENV)/run.stamp $(VENV)/serve.stamp

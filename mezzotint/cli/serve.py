@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import webbrowser
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
@@ -73,6 +74,11 @@ MaxQueue = Annotated[
     ),
 ]
 
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Open the web page in the browser.", rich_help_panel=_SERVER),
+]
+
 
 def serve(
     model: opt.Model = None,
@@ -84,11 +90,12 @@ def serve(
     allowed_host: AllowedHost = None,
     max_queue: MaxQueue = 64,
     data_dir: DataDir = None,
+    open_page: Open = False,
     device: opt.Device = None,
     precision: opt.Precision = None,
     threads: opt.Threads = None,
 ) -> None:
-    """Serve the model over HTTP to any OpenAI client.
+    """Serve the model over HTTP: a web page, and an API for any OpenAI client.
 
     Answers at once and loads the weights meanwhile. Only this machine reaches it, unless there is
     a key and --host says otherwise. SIGTERM lets running pictures finish.
@@ -131,14 +138,16 @@ def serve(
         )
         app = create_app(source, settings, history)
         url = run.address_of(listener) + root_path
-        server = run.make_server(app, lambda: _announce(url, config.model))
+        server = run.make_server(app, lambda: _announce(url, config.model, open_page))
         logs.configure()
         server.run(sockets=[listener])
     _leave(source)
 
 
-def _announce(url: str, model: str | None) -> None:
+def _announce(url: str, model: str | None, open_page: bool) -> None:
     typer.echo(f"mezzotint: serving at {url}")
+    if open_page:
+        webbrowser.open(f"{url}/")  # on a machine without a browser it does nothing
     note_bundled(model, err=False)  # stderr holds the logs, one JSON document a line
 
 

@@ -19,6 +19,7 @@ from mezzotint.server.images_api import images_router
 from mezzotint.server.keys_api import keys_router
 from mezzotint.server.metrics import Metrics, metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
+from mezzotint.server.page import BUILT, page_router, read_page
 from mezzotint.server.queue import Queue
 from mezzotint.server.results import Results
 from mezzotint.server.schema import event_schemas
@@ -67,6 +68,7 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     if history is not None:
         app.include_router(images_router(history, settings.root_path))
         app.include_router(keys_router(history.gallery.database))
+    app.include_router(page_router(read_page(BUILT, settings.root_path)))
     errors.install(app)
     app.add_middleware(Gate, settings=settings, sessions=sessions)
     app.add_middleware(Edge, metrics=metrics, root_path=settings.root_path)  # added last: outermost

@@ -17,7 +17,10 @@ from mezzotint.server.sessions import COOKIE, Sessions
 from mezzotint.server.settings import MAX_BODY_BYTES, Settings
 
 # Answers without a key. Signed links carry their own proof; signing in is how a page shows its key.
-OPEN = re.compile(r"/health|/ready|/v1/images/[A-Za-z0-9_-]{1,64}/content|/api/v1/session")
+_PAGE = r"/|/assets/[A-Za-z0-9_.-]+|/favicon\.svg|/theme\.js|/licences\.txt"
+OPEN = re.compile(
+    rf"/health|/ready|/v1/images/[A-Za-z0-9_-]{{1,64}}/content|/api/v1/session|{_PAGE}"
+)
 _SAFE = frozenset({"GET", "HEAD"})  # change nothing
 
 BODY_S = 30  # to send a body of at most 1 MiB

@@ -1,0 +1,23 @@
+/** Which language the page speaks; remembered, and the browser's own at first. */
+
+export type Language = "en" | "zh";
+
+const KEY = "mezzotint.language";
+
+class Choice {
+  current = $state<Language>(remembered());
+
+  choose(language: Language): void {
+    this.current = language;
+    localStorage.setItem(KEY, language);
+    document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  }
+}
+
+function remembered(): Language {
+  if (typeof localStorage === "undefined") return "en"; // in unit tests
+  const name = localStorage.getItem(KEY) ?? navigator.language;
+  return name.startsWith("zh") ? "zh" : "en";
+}
+
+export const language = new Choice();
