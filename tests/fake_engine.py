@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from mezzotint.engine.record import Mark, Observation
 from mezzotint.engine.stats import EngineStats
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import Limits, ModelSpec, SlotShapes
@@ -143,6 +144,9 @@ class FakeEngine:
 
     def stats(self) -> EngineStats:
         return EngineStats(0, 0, {}, {}, "host")
+
+    def observe(self, after: Mark) -> Observation:
+        return Observation(after, 0, (), (), ())
 
     def close(self) -> None:
         for ticket in self.tickets:

@@ -12,7 +12,11 @@ from functools import partial
 import numpy as np
 
 from mezzotint.engine.engine import preview_steps
-from mezzotint.engine.stats import EngineStats, Stats, Timeline
+from mezzotint.engine.pack import DecodePack, DenoisePack, EncodePack, Pack
+from mezzotint.engine.record import Mark, Observation
+from mezzotint.engine.recorder import About, Recorder
+from mezzotint.engine.stage import Interval
+from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
 from mezzotint.models.recipe import resolve
@@ -30,6 +34,7 @@ from mezzotint.types import (
 )
 
 SHIFT = 3.0
+_PACKS = {"encode": EncodePack, "denoise": DenoisePack, "decode": DecodePack}
 MAX_PROMPT_TOKENS = 512
 LIMITS = Limits(
     side_multiple=16,
@@ -89,7 +94,7 @@ class FakeRunner:
         self.step_s = step_s
         self.error = error
         self._ids = itertools.count()
-        self._stats = Stats()
+        self._recorder = Recorder(About("cpu", "fp32", "host", lambda: {"weights": 1, "slots": 2}))
         self._lock = threading.Lock()
         self._cancelled: set[int] = set()
         self._waiting = 0
@@ -105,6 +110,7 @@ class FakeRunner:
         if self._closed:
             raise Cancelled("the runner was closed")
         for ticket in tickets:
+            self._recorder.arrived(ticket.id, ticket.recipe, ticket.timeline.submitted)
             with self._lock:
                 self._waiting += 1
             self._pool.submit(self._run, ticket)
@@ -115,10 +121,13 @@ class FakeRunner:
             return EngineStats(
                 waiting=self._waiting,
                 running=self._running,
-                outcomes=dict(self._stats.outcomes),
-                stage_ms=self._stats.stage_ms(),
+                outcomes=dict(self._recorder.stats.outcomes),
+                stage_ms=self._recorder.stats.stage_ms(),
                 clock="host",
             )
+
+    def observe(self, after: Mark) -> Observation:
+        return self._recorder.observe(after)
 
     def close(self) -> None:
         self._closed = True
@@ -153,7 +162,7 @@ class FakeRunner:
     def _end(self, ticket: EngineTicket, outcome: str, image: Image | None = None) -> None:
         with self._lock:
             self._running -= 1
-            self._stats.record(outcome, image.spans if image else ())  # type: ignore[arg-type]
+        self._recorder.ended(ticket.id, outcome, image.spans if image else ())  # type: ignore[arg-type]
 
     def _make(self, ticket: EngineTicket) -> Image:
         recipe, request = ticket.recipe, ticket.request
@@ -166,14 +175,18 @@ class FakeRunner:
         self._work(ticket, "decode", 0)
         start = time.monotonic()
         data = encode(pixels, request.format, recipe, PROVENANCE, "fake", request.metadata)
-        ticket.timeline.add("file", start, time.monotonic())
+        end = time.monotonic()
+        ticket.timeline.add("file", start, end)
+        self._recorder.wrote(ticket.id, Interval(start, end))
         spans = tuple(ticket.timeline.spans)
         return Image(pixels, data, request.format, recipe, PROVENANCE, spans)
 
     def _work(self, ticket: EngineTicket, stage: ProgressStage, steps: int) -> None:
         start = time.monotonic()
+        pack = _PACKS[stage]((ticket.id,), ())
         looks = preview_steps(ticket.recipe.steps, ticket.request.previews)
         for step in range(1, steps + 1):
+            begin = time.monotonic()
             if ticket.id in self._cancelled or self._closed:
                 raise Cancelled("the picture was cancelled")
             if self.step_s:
@@ -182,7 +195,14 @@ class FakeRunner:
             ticket.report(
                 Progress(stage, step, ticket.recipe.steps, seen if stage == "denoise" else None)
             )
+            self._note(pack, begin)
+        if steps == 0:
+            self._note(pack, start)
         ticket.timeline.add(stage, start, time.monotonic())
+
+    def _note(self, pack: Pack, begin: float) -> None:
+        self._recorder.launching(pack)
+        self._recorder.ran(pack, Interval(begin, time.monotonic()), replayed=False)
 
 
 def _gradient(recipe: Recipe) -> np.ndarray:

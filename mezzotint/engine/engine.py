@@ -15,10 +15,14 @@ from mezzotint.config import Config, make
 from mezzotint.engine.cost import pack_tflop
 from mezzotint.engine.device import Device, choose_device
 from mezzotint.engine.executor import Executor
-from mezzotint.engine.graphs import GraphCache
+from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.loop import Loop
+from mezzotint.engine.memory import memory_by_owner
+from mezzotint.engine.record import Mark, Observation
+from mezzotint.engine.recorder import About, Recorder
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
-from mezzotint.engine.stats import EngineStats, Stats, Timeline
+from mezzotint.engine.stage import Interval
+from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
 from mezzotint.models.find import load, load_random_weights
@@ -27,6 +31,8 @@ from mezzotint.models.recipe import resolve, series
 from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, run_eagerly
 from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
+
+_START = Mark()
 
 
 class Engine:
@@ -41,7 +47,8 @@ class Engine:
         place = choose_device(self.config)
         if self.config.threads and place.device.type == "cpu":
             torch.set_num_threads(self.config.threads)
-        self._model = _load(self.config, place)
+        graphs = GraphTally()
+        self._model = _load(self.config, place, graphs)
         self.provenance = Provenance(
             model=self._model.spec.name,
             weights=self._model.weights_id,
@@ -49,7 +56,6 @@ class Engine:
             device=place.name,
             versions=(("mezzotint", __version__), ("torch", str(torch.__version__))),
         )
-        self._stats = Stats()
         self._ids = itertools.count()
         limits = Limits(
             slots=self.config.slots,
@@ -57,8 +63,21 @@ class Engine:
         )
         self._scheduler = Scheduler(limits)
         executor = Executor(self._model, self.config.slots, place.device, place.dtype)
+        self._recorder = Recorder(
+            About(
+                name=place.name,
+                precision=place.precision,
+                clock="host" if place.device.type == "cpu" else "device",
+                memory_bytes=memory_by_owner(place.device, self._model, executor.slots_bytes),
+            )
+        )
         self._loop = Loop(
-            self._scheduler, executor, self._stats, self._make_image, self.config.file_workers
+            self._scheduler,
+            executor,
+            self._recorder,
+            graphs,
+            self._make_image,
+            self.config.file_workers,
         )
 
     @property
@@ -97,10 +116,14 @@ class Engine:
         return EngineStats(
             waiting=self._scheduler.num_waiting,
             running=self._scheduler.num_running,
-            outcomes=dict(self._stats.outcomes),
-            stage_ms=self._stats.stage_ms(),
-            clock="host" if self.provenance.device == "cpu" else "device",
+            outcomes=dict(self._recorder.stats.outcomes),
+            stage_ms=self._recorder.stats.stage_ms(),
+            clock=self._recorder.about.clock,
         )
+
+    def observe(self, after: Mark = _START) -> Observation:
+        """What ran and ended since a mark, and where the device's time and memory went."""
+        return self._recorder.observe(after)
 
     def close(self) -> None:
         """Cancel what is unfinished and release the engine's threads."""
@@ -146,15 +169,17 @@ class Engine:
             producer=self.config.producer,
             level=request.metadata,
         )
-        ticket.timeline.add("file", start, time.monotonic())
+        end = time.monotonic()
+        ticket.timeline.add("file", start, end)
+        self._recorder.wrote(ticket.id, Interval(start, end))
         spans = tuple(ticket.timeline.spans)
         submitted_s = ticket.timeline.submitted
         return Image(pixels, data, request.format, recipe, self.provenance, spans, submitted_s)
 
 
-def _load(config: Config, place: Device) -> LoadedModel:
+def _load(config: Config, place: Device, graphs: GraphTally) -> LoadedModel:
     on_gpu = place.device.type == "cuda"
-    make_replay: MakeReplay = GraphCache if on_gpu and config.graphs else lambda: run_eagerly
+    make_replay: MakeReplay = graphs.make if on_gpu and config.graphs else lambda: run_eagerly
     cache = config.caption_cache_mib
     if config.random_weights is not None:
         if config.model is not None:

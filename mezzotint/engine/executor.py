@@ -29,6 +29,13 @@ class Executor:
         self._host_previews = _host_side(self._slots.previews)
         self._last: dict[int, Launch] = {}  # by request: what its next launch must follow
 
+    @property
+    def slots_bytes(self) -> int:
+        """Bytes of all slots on the device."""
+        buffers = self._slots
+        parts = (buffers.latents, buffers.captions, buffers.pixels, buffers.previews)
+        return sum(part.nbytes for part in parts)
+
     def launch(self, pack: Pack) -> Launch:
         """Start a pack after whatever its requests did before."""
         after = tuple(self._last[r] for r in pack.requests if r in self._last)

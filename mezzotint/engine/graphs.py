@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -68,3 +68,23 @@ class GraphCache:
         captured = _Captured(graph, static, output, function)
         self._captured[key] = captured
         return captured
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTally:
+    """Makes the stages' caches, and counts over all of them what ran; one thread's own."""
+
+    caches: list[GraphCache] = field(default_factory=list)
+
+    def make(self) -> GraphCache:
+        self.caches.append(GraphCache())
+        return self.caches[-1]
+
+    def count(self) -> tuple[int, int]:
+        """(launches, replays among them) so far."""
+        return sum(c.launches for c in self.caches), sum(c.replays for c in self.caches)
+
+    def only_replays_since(self, before: tuple[int, int]) -> bool:
+        """Whether something was launched since then, and all of it was replayed."""
+        launches, replays = self.count()
+        return before[0] < launches and launches - before[0] == replays - before[1]

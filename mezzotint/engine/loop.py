@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from mezzotint.engine.executor import Executor
+from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.pack import DecodePack, DenoisePack, Pack
+from mezzotint.engine.recorder import Recorder
 from mezzotint.engine.scheduler import Completion, Scheduler, Work
 from mezzotint.engine.stage import Interval, Launch
-from mezzotint.engine.stats import Stats
+from mezzotint.engine.stats import Outcome
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.types import Cancelled, Image, Progress, ProgressStage, ResourceError
 
@@ -38,6 +40,13 @@ class _Close:
     pass
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flight:
+    pack: Pack
+    launch: Launch
+    replayed: bool  # from graphs alone
+
+
 class Loop:
     """Runs until closed. Only its thread touches the scheduler and the executor."""
 
@@ -45,18 +54,20 @@ class Loop:
         self,
         scheduler: Scheduler,
         executor: Executor,
-        stats: Stats,
+        recorder: Recorder,
+        graphs: GraphTally,
         make_image: MakeImage,
         file_workers: int,
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
-        self._stats = stats
+        self._recorder = recorder
+        self._graphs = graphs
         self._make_image = make_image
         self._files = ThreadPoolExecutor(file_workers, thread_name_prefix="mezzotint-file")
         self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Close] = queue.SimpleQueue()
         self._tickets: dict[int, EngineTicket] = {}
-        self._launches: list[tuple[Pack, Launch]] = []  # oldest first
+        self._launches: list[_Flight] = []  # oldest first
         self._open = True  # the thread's own view
         self._closed = False  # the callers' view; changes under the lock, so that no submission
         self._lock = threading.Lock()  # can follow the close into the inbox
@@ -109,6 +120,7 @@ class Loop:
             match self._inbox.get():
                 case _Submit(ticket, work):
                     self._tickets[work.id] = ticket
+                    self._recorder.arrived(work.id, work.recipe, ticket.timeline.submitted)
                     self._scheduler.submit(work)
                 case _Cancel(request):
                     self._drop(request, Cancelled("the picture was cancelled"))
@@ -125,35 +137,41 @@ class Loop:
             return
         if self._scheduler.drop(request):
             self._executor.forget(request)
-        self._stats.record("cancelled" if isinstance(error, Cancelled) else "failed")
+        outcome: Outcome = "cancelled" if isinstance(error, Cancelled) else "failed"
+        self._recorder.ended(request, outcome)
         ticket.fail(error)
 
     def _launch(self, pack: Pack) -> None:
+        self._recorder.launching(pack)
+        before = self._graphs.count()
         try:
-            self._launches.append((pack, self._executor.launch(pack)))
+            launch = self._executor.launch(pack)
+            self._launches.append(_Flight(pack, launch, self._graphs.only_replays_since(before)))
         except Exception as error:  # whatever broke ends this pack's requests, never the engine
             self._fail(pack, error)
 
     def _reap(self) -> None:
         """Take note of every launch that has run; when none has, wait for the oldest."""
-        ran = [entry for entry in self._launches if entry[1].done()] or self._launches[:1]
-        for pack, launch in ran:
-            self._launches.remove((pack, launch))
+        ran = [flight for flight in self._launches if flight.launch.done()] or self._launches[:1]
+        for flight in ran:
+            self._launches.remove(flight)
             try:
-                interval = launch.wait()
+                interval = flight.launch.wait()
             except Exception as error:  # an asynchronous failure of the device
-                self._fail(pack, error)
+                self._fail(flight.pack, error)
             else:
-                self._complete(pack, interval)
+                self._recorder.ran(flight.pack, interval, flight.replayed)
+                self._complete(flight.pack, interval)
 
     def _fail(self, pack: Pack, error: Exception) -> None:
+        self._recorder.lost(pack)
         failed = self._scheduler.fail(pack)
         for request in pack.requests:
             self._executor.forget(request)
         for request in failed:
             ticket = self._tickets.pop(request, None)
             if ticket is not None:
-                self._stats.record("failed")
+                self._recorder.ended(request, "failed")
                 ticket.fail(_explain(error))
 
     def _complete(self, pack: Pack, interval: Interval) -> None:
@@ -167,6 +185,7 @@ class Loop:
         for request in completion.finished:
             ticket = self._tickets.pop(request, None)
             if ticket is not None:
+                self._recorder.writing(request)
                 self._files.submit(self._finish, ticket, pictures[request])
 
     def _pictures(self, pack: Pack) -> dict[int, np.ndarray]:
@@ -211,10 +230,10 @@ class Loop:
             image = self._make_image(ticket, pixels)
             ticket.report(Progress("file", ticket.recipe.steps, ticket.recipe.steps))
         except Exception as error:  # the caller must hear of it, whatever it is
-            self._stats.record("failed")
+            self._recorder.ended(ticket.id, "failed")
             ticket.fail(error)
             return
-        self._stats.record("finished", image.spans)
+        self._recorder.ended(ticket.id, "finished", image.spans)
         ticket.succeed(image)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from mezzotint.engine.record import Mark, Observation
 from mezzotint.engine.stats import EngineStats
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import Image, Progress, Provenance, Recipe, Request
@@ -60,5 +61,9 @@ class Runner(Protocol):
         ...
 
     def stats(self) -> EngineStats: ...
+
+    def observe(self, after: Mark) -> Observation:
+        """What ran and ended since a mark (Mark() is the start), and where every device stands."""
+        ...
 
     def close(self) -> None: ...

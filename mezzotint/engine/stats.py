@@ -66,3 +66,16 @@ def stage_totals(spans: Iterable[Span]) -> dict[str, float]:
     for span in spans:
         totals[span.stage] += span.length_ms
     return dict(totals)
+
+
+def picture_stages(spans: Iterable[Span]) -> dict[str, float]:
+    """Milliseconds of each stage, and of the gaps between them as "wait": for a turn, for a hand.
+
+    Together they are the time from the submission to the file's last byte.
+    """
+    spans = sorted(spans, key=lambda span: span.start_ms)
+    covered_ms = gaps_ms = 0.0
+    for span in spans:
+        gaps_ms += max(0.0, span.start_ms - covered_ms)
+        covered_ms = max(covered_ms, span.start_ms + span.length_ms)
+    return stage_totals(spans) | {"wait": gaps_ms}

@@ -163,6 +163,7 @@ class LoadedModel:
 
     spec: ModelSpec
     weights_id: str  # sha256 that names the weights
+    weights_bytes: int  # of all networks, as they are held
     tokenize: Tokenize
     encode: Encode
     denoise: Denoise

@@ -5,6 +5,7 @@ from __future__ import annotations
 # msgspec: a schema is checked while decoding, in one pass, and no type outside it can be built.
 import msgspec
 
+from mezzotint.engine.record import DeviceReport, Run
 from mezzotint.types import ProgressStage, Provenance, Request, Span
 from mezzotint.workers.errors import ErrorKind
 
@@ -84,8 +85,15 @@ class Failed(Frame, frozen=True):
     message: str
 
 
+class Observed(Frame, frozen=True):
+    """Worker to pool, a few times a second: what ran, and where its device stands."""
+
+    runs: tuple[Run, ...]
+    device: DeviceReport
+
+
 ToWorker = Open | Submit | Cancel | Close
-ToPool = Ready | Refused | Progressed | Finished | Failed
+ToPool = Ready | Refused | Progressed | Finished | Failed | Observed
 
 
 def _plain(value: object) -> str:

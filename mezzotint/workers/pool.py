@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
-from mezzotint.engine.stats import EngineStats, Stats
+from mezzotint.engine.record import Mark, Observation, picture_of
+from mezzotint.engine.stats import EngineStats, Outcome, Stats
 from mezzotint.engine.ticket import HeldTicket
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec
@@ -20,6 +21,7 @@ from mezzotint.types import (
     Provenance,
     Request,
     RequestError,
+    Span,
 )
 from mezzotint.workers.errors import WorkerError, error_of
 from mezzotint.workers.frames import (
@@ -27,6 +29,7 @@ from mezzotint.workers.frames import (
     Failed,
     Finished,
     FrameError,
+    Observed,
     Progressed,
     Submit,
     ToPool,
@@ -36,6 +39,7 @@ from mezzotint.workers.pace import Policy
 from mezzotint.workers.picture import read_image, read_progress
 from mezzotint.workers.placement import Seat, Waiting, place
 from mezzotint.workers.spawn import Launch
+from mezzotint.workers.watch import Watch
 from mezzotint.workers.worker import Job, Worker, WorkerBroken, WorkerState
 
 PoolState = Literal["loading", "ready", "restarting", "failed", "closed"]
@@ -71,6 +75,7 @@ class Pool:
         self._ids = itertools.count()
         self._pending: deque[Job] = deque()
         self._stats = Stats()
+        self._watching = Watch()
         self._closed = False
         self._provenance: Provenance | None = None
         self._policy = policy or Policy()
@@ -146,6 +151,10 @@ class Pool:
                 clock="device" if gpu else "host",
             )
 
+    def observe(self, after: Mark) -> Observation:
+        """What ran and ended since a mark, and where every worker's device stands."""
+        return self._watching.observe(after)
+
     def close(self, drain_s: float = 0.0) -> None:
         """Refuse new requests, let accepted ones finish for so long, cancel the rest, end workers.
 
@@ -187,9 +196,12 @@ class Pool:
                 self._finish(worker, frame)
             case Failed():
                 self._fail(worker, frame)
+            case Observed():
+                self._watching.observed(worker.index, frame)
 
     def on_lost(self, worker: Worker, reason: str) -> None:
         """A worker's process has ended: re-run what it held."""
+        self._watching.lost(worker.index)
         with self._changed:
             lost = list(worker.running.values())
             worker.running.clear()
@@ -271,7 +283,7 @@ class Pool:
         self._release(worker, job)
         with self._lock:
             worker.pace.finished += 1
-            self._stats.record("finished", image.spans)
+        self._note_end(job, "finished", image.spans, worker.index)
         job.ticket.succeed(image)
 
     def _fail(self, worker: Worker, frame: Failed) -> None:
@@ -303,9 +315,17 @@ class Pool:
     def _resolve(self, jobs: Iterable[Job], error: MezzotintError) -> None:
         """End tickets, outside the lock: their callbacks may call the pool."""
         for job in jobs:
-            with self._lock:
-                self._stats.record("cancelled" if isinstance(error, Cancelled) else "failed")
+            self._note_end(job, "cancelled" if isinstance(error, Cancelled) else "failed")
             job.ticket.fail(error)
+
+    def _note_end(
+        self, job: Job, outcome: Outcome, spans: tuple[Span, ...] = (), device: int = 0
+    ) -> None:
+        when_s = (job.submitted, time.monotonic())
+        number = job.ticket.id
+        self._watching.ended(picture_of(number, outcome, job.recipe, spans, when_s, device))
+        with self._lock:
+            self._stats.record(outcome, spans)
 
     def _raise_if_useless(self) -> None:
         if self._closed:

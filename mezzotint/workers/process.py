@@ -36,6 +36,7 @@ from mezzotint.workers.frames import (
     decode_to_worker,
     encode,
 )
+from mezzotint.workers.reporter import Reporter
 
 MakeRunner = Callable[[str], Runner]
 
@@ -106,8 +107,10 @@ class _Desk:
         self._channel = channel
         self._runner = runner
         self._tickets: dict[int, Ticket] = {}
+        self._reporter = Reporter(runner, self._send)
 
     def work(self, inbox: queue.SimpleQueue[ToWorker]) -> None:
+        self._reporter.start()
         while not isinstance(command := inbox.get(), Close):
             if isinstance(command, Submit):
                 self._submit(command)
@@ -115,6 +118,7 @@ class _Desk:
                 ticket = self._tickets.get(command.id)
                 if ticket is not None:
                     ticket.cancel()
+        self._reporter.stop()
 
     def _submit(self, command: Submit) -> None:
         number = command.id
@@ -127,6 +131,7 @@ class _Desk:
             self._fail(number, error, kind_of(error))
             return
         self._tickets[number] = ticket
+        self._reporter.name(ticket.id, number)
         ticket.on_progress(lambda progress: self._progress(number, progress))
         ticket.future.add_done_callback(lambda future: self._end(number, future))
 

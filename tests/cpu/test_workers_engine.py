@@ -7,6 +7,7 @@ import pytest
 
 from mezzotint.config import make
 from mezzotint.engine.engine import Engine
+from mezzotint.engine.record import Mark
 from mezzotint.types import Progress, Request, RequestError
 from mezzotint.workers.open import launches, open_pool, spec_for
 
@@ -49,3 +50,22 @@ def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPa
         "GPU-7f",
     ]
     assert [each.environment for each in launches(make(device="cpu"))] == [{}]
+
+
+def test_a_pool_tells_what_its_workers_did() -> None:
+    request = Request(prompt="a red apple", width=96, height=96, steps=2)
+    with open_pool(make(device="cpu", threads=1)) as pool:
+        tickets = pool.submit_all([request] * 2)
+        for ticket in tickets:
+            ticket.result(120)
+        pool.close()  # the worker's last report comes before its end
+        seen = pool.observe(Mark())
+    assert {m.request for run in seen.runs for m in run.members} == {t.id for t in tickets}
+    assert [run.stage for run in seen.runs].count("denoise") == 4
+    (device,) = seen.devices
+    assert (device.device, device.name, device.clock) == (0, "cpu", "host")
+    assert device.launches == {"encode": 1, "denoise": 4, "decode": 2, "file": 2}
+    for picture in seen.pictures:
+        measured_ms = (picture.ended_s - picture.submitted_s) * 1e3
+        assert sum(picture.stages.values()) == pytest.approx(measured_ms, rel=0.05)
+    assert pool.observe(seen.mark).runs == ()

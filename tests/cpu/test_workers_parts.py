@@ -6,11 +6,13 @@ import os
 import socket
 import threading
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mezzotint.engine.record import DeviceReport, Mark, Member, Run
 from mezzotint.types import Cancelled, Provenance, Request, RequestError, ResourceError, Span
 from mezzotint.workers import frames
 from mezzotint.workers.block import read_block, write_block
@@ -19,9 +21,23 @@ from mezzotint.workers.errors import MAX_MESSAGE, WorkerError, error_of, kind_of
 from mezzotint.workers.frames import MAX_FRAME_BYTES, FrameError
 from mezzotint.workers.pace import Pace, Policy
 from mezzotint.workers.placement import Seat, Waiting, place
+from mezzotint.workers.watch import Watch
 
 PROVENANCE = Provenance(
     model="m", weights="w", precision="bf16", device="d", versions=(("mezzotint", "1"),)
+)
+RUN = Run("denoise", 1.5, 1.75, True, (Member(3, 1, 8, 64, 32), Member(4, 2, 8, 32, 64)))
+REPORT = DeviceReport(
+    device=0,
+    name="d",
+    precision="bf16",
+    clock="device",
+    launches={"denoise": 5},
+    replays={"denoise": 4},
+    packs={1: 3, 2: 2},
+    busy_s={"denoise": 0.5},
+    causes_s={"denoise": 0.5, "host": 0.25},
+    memory_bytes={"weights": 2**34},
 )
 TO_POOL = [
     frames.Ready(PROVENANCE),
@@ -29,6 +45,7 @@ TO_POOL = [
     frames.Progressed(3, "denoise", 1, 8, (8, 16)),
     frames.Finished(3, 64, 32, 100, (Span("denoise", 0.5, 2.0),)),
     frames.Failed(3, "resource", "显存不足"),
+    frames.Observed((RUN,), REPORT),
 ]
 TO_WORKER = [
     frames.Open("{}"),
@@ -36,6 +53,23 @@ TO_WORKER = [
     frames.Cancel(1),
     frames.Close(),
 ]
+
+
+def test_a_replaced_worker_counts_on_and_devices_keep_apart() -> None:
+    watch = Watch()
+    watch.observed(0, frames.Observed((RUN,), REPORT))
+    watch.observed(1, frames.Observed((RUN, RUN), REPORT))
+    first = watch.observe(Mark())
+    assert [run.device for run in first.runs] == [0, 1, 1]
+    watch.lost(1)
+    watch.observed(1, frames.Observed((), replace(REPORT, packs={2: 1, 4: 1})))
+    second = watch.observe(first.mark)
+    assert (second.runs, second.missed) == ((), 0)
+    devices = {report.device: report for report in second.devices}
+    assert devices[0] == REPORT
+    assert devices[1].launches == {"denoise": 10}
+    assert devices[1].packs == {1: 3, 2: 3, 4: 1}
+    assert devices[1].causes_s == {"denoise": 1.0, "host": 0.5}
 
 
 def pair() -> tuple[Channel, Channel]:

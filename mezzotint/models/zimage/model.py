@@ -120,7 +120,8 @@ def assemble(
             f"embeds {embedded}; they belong to different models: take both from the same one"
         )
     transformer, decoder = networks.transformer, networks.decoder
-    for module in (networks.text_encoder, transformer, decoder):
+    modules = (networks.text_encoder, transformer, decoder)
+    for module in modules:
         module.eval().requires_grad_(False)
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preview = LatentPreview(decoder, transformer.config)
@@ -128,6 +129,7 @@ def assemble(
     return LoadedModel(
         spec=spec,
         weights_id=weights_id,
+        weights_bytes=sum(weight.nbytes for m in modules for weight in m.parameters()),
         tokenize=tokenizer,
         encode=Encoder(networks.text_encoder, transformer, cache_bytes, make_replay()),
         denoise=Denoiser(transformer, preview, make_replay()),
