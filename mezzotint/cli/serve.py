@@ -229,7 +229,13 @@ def _load(config: Config, path: Path) -> Served:
 
     tokenize = open_tokenizer(path, config.variant)
     pool = open_pool(config)
-    return Served(pool, lambda prompt: len(tokenize(prompt)), config.producer, lambda: pool.state)
+    return Served(
+        pool,
+        lambda prompt: len(tokenize(prompt)),
+        config.producer,
+        lambda: pool.state,
+        bundled=config.model is None and config.random_weights is None,
+    )
 
 
 def _stop(server: Server) -> None:

@@ -9,30 +9,44 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from mezzotint.jobs.schema import presets
-from mezzotint.types import Request, RequestError
+from mezzotint.types import Format, RequestError
 
 MAX_NAME = 100  # characters
 MAX_PRESETS = 1000  # of one key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a preset decides; None leaves it to the request. `guidance` has diffusers' meaning."""
+
+    negative_prompt: str | None = None
+    width: int | None = None  # px
+    height: int | None = None  # px
+    steps: int | None = None
+    guidance: float | None = None
+    seed: int | None = None
+    n: int | None = None
+    format: Format | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPreset:
-    """A preset that a user made; its request's prompt may be empty."""
+    """A preset that a user made."""
 
     id: str
     key_id: str
     name: str
-    request: Request
+    choices: Choices
     created_us: int
 
 
 def save(
-    connection: Connection, key_id: str, name: str, request: Request, *, id: str, now_us: int
+    connection: Connection, key_id: str, name: str, choices: Choices, *, id: str, now_us: int
 ) -> StoredPreset:
     """Store a preset, in place of the one of that name. RequestError: bad name, or too many."""
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise RequestError(f"the preset's name must be 1 to {MAX_NAME} printable characters")
-    body = msgspec.json.encode(request).decode("utf-8")
+    body = msgspec.json.encode(choices).decode("utf-8")
     same = (presets.c.key_id == key_id) & (presets.c.name == name)
     if connection.execute(update(presets).where(same).values(body=body)).rowcount == 0:
         _check_count(connection, key_id)
@@ -47,9 +61,9 @@ def list_presets(connection: Connection, key_id: str) -> list[StoredPreset]:
     return list(map(_preset, connection.execute(rows)))
 
 
-def remove(connection: Connection, key_id: str, id: str) -> bool:
+def remove(connection: Connection, key_id: str, name: str) -> bool:
     """Delete a key's preset. -> whether there was one."""
-    mine = (presets.c.key_id == key_id) & (presets.c.id == id)
+    mine = (presets.c.key_id == key_id) & (presets.c.name == name)
     return connection.execute(delete(presets).where(mine)).rowcount > 0
 
 
@@ -64,6 +78,6 @@ def _preset(row: Row[Any]) -> StoredPreset:
         id=row.id,
         key_id=row.key_id,
         name=row.name,
-        request=msgspec.json.decode(row.body, type=Request),
+        choices=msgspec.json.decode(row.body, type=Choices),
         created_us=row.created_us,
     )

@@ -86,7 +86,7 @@ presets = Table(
     Column("id", Text, primary_key=True),
     Column("key_id", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("body", Text, nullable=False),  # a Request in JSON
+    Column("body", Text, nullable=False),  # Choices in JSON
     Column("created_us", BigInteger, nullable=False),
     UniqueConstraint("key_id", "name"),
 )

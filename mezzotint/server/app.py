@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from mezzotint.server import errors
+from mezzotint.server.capabilities import capabilities_router
 from mezzotint.server.edge import Edge
 from mezzotint.server.health import health_router
 from mezzotint.server.history import History
@@ -20,6 +21,7 @@ from mezzotint.server.keys_api import keys_router
 from mezzotint.server.metrics import Metrics, metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.page import BUILT, page_router, read_page
+from mezzotint.server.presets_api import presets_router
 from mezzotint.server.queue import Queue
 from mezzotint.server.results import Results
 from mezzotint.server.schema import event_schemas
@@ -64,6 +66,10 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     app.include_router(openai_router(service))
     app.include_router(health_router(source))
     app.include_router(metrics_router(metrics))
+    app.include_router(capabilities_router(source, history=history is not None))
+    app.include_router(
+        presets_router(source, None if history is None else history.gallery.database)
+    )
     app.include_router(session_router(sessions, root_path=settings.root_path))
     if history is not None:
         app.include_router(images_router(history, settings.root_path))

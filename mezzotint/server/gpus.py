@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -15,6 +16,28 @@ _METRICS = (
     ("mezzotint_gpu_memory_total_bytes", "Device memory"),
     ("mezzotint_gpu_power_watts", "Power drawn"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU of this machine."""
+
+    index: int
+    name: str
+    memory_bytes: int
+
+
+def list_cards(nvml: Any = None) -> tuple[Card, ...]:
+    """The machine's GPUs; none without nvidia-ml-py or a driver."""
+    nvml = _open() if nvml is None else nvml
+    if nvml is None:
+        return ()
+    cards = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        device = nvml.nvmlDeviceGetHandleByIndex(index)
+        memory = nvml.nvmlDeviceGetMemoryInfo(device)
+        cards.append(Card(index, _text(nvml.nvmlDeviceGetName(device)), int(memory.total)))
+    return tuple(cards)
 
 
 class GpuCollector(Collector):
@@ -49,6 +72,10 @@ class GpuCollector(Collector):
             )
         except nvml.NVMLError:  # a GPU that fell off the bus must not take the other metrics along
             return (None,) * len(_METRICS)
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def _open() -> Any:

@@ -26,6 +26,7 @@ class Served:
     count_tokens: CountTokens  # of a prompt, template included; RequestError beyond the limit
     producer: str = "mezzotint"  # named in AI-content marks
     state: Callable[[], State] = lambda: "ready"  # asked once its provenance is known
+    bundled: bool = False  # the small model that ships with the package
 
 
 class RunnerSource:

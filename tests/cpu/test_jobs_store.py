@@ -305,17 +305,17 @@ def test_a_keys_name_is_printable(database: Database, name: str) -> None:
 
 
 def test_presets_and_settings(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = Request(prompt="", steps=4)
-    first = database.write(presets.save, "k", "夜景", request, id="p", now_us=1)
-    again = database.write(presets.save, "k", "夜景", replace(request, steps=8), id="q", now_us=2)
-    assert (again.id, again.request.steps, first.request.steps) == ("p", 8, 4)
+    choices = presets.Choices(steps=4, negative_prompt="雨")
+    first = database.write(presets.save, "k", "夜景", choices, id="p", now_us=1)
+    again = database.write(presets.save, "k", "夜景", replace(choices, steps=8), id="q", now_us=2)
+    assert (again.id, again.choices.steps, first.choices) == ("p", 8, choices)
     assert database.read(presets.list_presets, "k") == [again]
     assert database.read(presets.list_presets, "other") == []
     monkeypatch.setattr(presets, "MAX_PRESETS", 1)
     with pytest.raises(RequestError, match="limit"):
-        database.write(presets.save, "k", "other", request, id="r", now_us=3)
-    assert not database.write(presets.remove, "other", "p")
-    assert database.write(presets.remove, "k", "p")
+        database.write(presets.save, "k", "other", choices, id="r", now_us=3)
+    assert not database.write(presets.remove, "other", "夜景")
+    assert database.write(presets.remove, "k", "夜景")
     for value in (5, {"a": [1, None]}):
         database.write(stored_settings.put, "queue", value, 1)
         assert database.read(stored_settings.all_settings) == {"queue": value}

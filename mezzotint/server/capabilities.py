@@ -1,0 +1,205 @@
+"""GET /api/v1/capabilities: what this server's model takes, and on what it runs."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import gcd
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from mezzotint.models.catalogue import Catalogue
+from mezzotint.models.spec import ModelSpec
+from mezzotint.server.gpus import list_cards
+from mezzotint.server.schema import ERRORS
+from mezzotint.server.settings import MAX_PICTURES
+from mezzotint.server.source import RunnerSource, Served
+from mezzotint.types import Format
+from mezzotint.version import __version__
+
+FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
+
+
+class ModelInfo(BaseModel):
+    """The model that is served."""
+
+    name: str = Field(description="As the API's model field takes it.")
+    title: str = Field(description="To show.")
+    family: str = Field(description="Its architecture.")
+    bundled: bool = Field(description="The small model that ships with the package, a toy.")
+    precision: str = Field(description="What it computes in: fp32, bf16.")
+    licence: str | None = Field(description="SPDX name; null: see where the model came from.")
+
+
+class GpuInfo(BaseModel):
+    """A GPU of the machine."""
+
+    index: int = Field(description="The driver's number, from 0.")
+    name: str = Field(description="As the driver names it.")
+    memory_bytes: int = Field(description="In all, bytes.")
+
+
+class DeviceInfo(BaseModel):
+    """What makes the pictures."""
+
+    kind: Literal["cpu", "cuda"] = Field(description="cpu or cuda.")
+    name: str = Field(description="As files record it.")
+    gpus: list[GpuInfo] = Field(description="Empty on a CPU, and without nvidia-ml-py.")
+
+
+class Size(BaseModel):
+    """A size worth offering."""
+
+    width: int = Field(description="px.")
+    height: int = Field(description="px.")
+    ratio: str = Field(description="In lowest terms, as in 16:9.")
+
+
+class Range(BaseModel):
+    """Both ends are allowed."""
+
+    min: float
+    max: float
+
+
+class LimitsInfo(BaseModel):
+    """What the model takes."""
+
+    min_side: int = Field(description="px.")
+    max_side: int = Field(description="px.")
+    multiple: int = Field(description="Both sides are multiples of it, px.")
+    min_pixels: int = Field(description="Width times height, at least.")
+    max_pixels: int = Field(description="Width times height, at most.")
+    steps: Range = Field(description="Denoise steps.")
+    guidance: Range = Field(description="diffusers' meaning: 0 is off; CFG minus 1.")
+    n_max: int = Field(description="Pictures a request.")
+    prompt_tokens: int = Field(description="Template included.")
+
+
+class DefaultsInfo(BaseModel):
+    """What an open choice becomes."""
+
+    width: int = Field(description="px.")
+    height: int = Field(description="px.")
+    steps: int = Field(description="Denoise steps.")
+    guidance: float = Field(description="diffusers' meaning: 0 is off.")
+    format: Format = Field(description="The file's format.")
+
+
+class KnownPrompt(BaseModel):
+    """A subject that a small model was shown, in its two languages."""
+
+    en: str
+    zh: str
+
+
+class Features(BaseModel):
+    """What this build and this model can do."""
+
+    negative_prompt: bool = Field(description="The model is meant to be guided.")
+    previews: bool = Field(description="Looks at unfinished pictures.")
+    adaptive_steps: bool = Field(description="A request may give a range of steps.")
+    history: bool = Field(description="Jobs, pictures, presets and settings are kept.")
+
+
+class Capabilities(BaseModel):
+    """What a client needs to know before it asks."""
+
+    version: str = Field(description="Mezzotint's.")
+    model: ModelInfo
+    device: DeviceInfo
+    sizes: list[Size] = Field(description="The first is the default.")
+    limits: LimitsInfo
+    defaults: DefaultsInfo
+    formats: list[Format]
+    prompts: list[KnownPrompt] = Field(
+        description="All that a small model knows; empty for one that takes any prompt."
+    )
+    features: Features
+
+
+def capabilities_router(source: RunnerSource, *, history: bool) -> APIRouter:
+    """One route; a 503 while the weights load."""
+    responses: dict[int | str, dict[str, Any]] = {503: ERRORS[503], "default": ERRORS["default"]}
+    router = APIRouter(prefix="/api/v1", tags=["capabilities"], responses=responses)
+
+    known = cache(describe)  # nothing of it changes while a runner lives
+
+    @router.get("/capabilities", summary="What the model takes and where it runs")
+    def read_capabilities() -> Capabilities:
+        return known(source.get(), history=history)
+
+    return router
+
+
+def describe(served: Served, *, history: bool) -> Capabilities:
+    """Say what a ready runner can do."""
+    spec = served.runner.spec
+    width, height = spec.sizes[0]
+    return Capabilities(
+        version=__version__,
+        model=_model(served),
+        device=_device(served.runner.provenance.device),
+        sizes=[Size(width=w, height=h, ratio=_ratio(w, h)) for w, h in spec.sizes],
+        limits=_limits(spec),
+        defaults=DefaultsInfo(
+            width=width, height=height, steps=spec.steps, guidance=spec.guidance, format="png"
+        ),
+        formats=list(FORMATS),
+        prompts=_prompts(spec.catalogue),
+        features=Features(
+            negative_prompt=spec.guidance > 0, previews=True, adaptive_steps=False, history=history
+        ),
+    )
+
+
+def _model(served: Served) -> ModelInfo:
+    spec = served.runner.spec
+    return ModelInfo(
+        name=spec.name,
+        title=spec.name,
+        family=spec.family,
+        bundled=served.bundled,
+        precision=served.runner.provenance.precision,
+        licence="Apache-2.0" if served.bundled else None,
+    )
+
+
+def _device(name: str) -> DeviceInfo:
+    if name == "cpu":
+        return DeviceInfo(kind="cpu", name=name, gpus=[])
+    cards = [
+        GpuInfo(index=card.index, name=card.name, memory_bytes=card.memory_bytes)
+        for card in list_cards()
+    ]
+    return DeviceInfo(kind="cuda", name=name, gpus=cards)
+
+
+def _limits(spec: ModelSpec) -> LimitsInfo:
+    limits = spec.limits
+    return LimitsInfo(
+        min_side=limits.min_side,
+        max_side=limits.max_side,
+        multiple=limits.side_multiple,
+        min_pixels=limits.min_pixels,
+        max_pixels=limits.max_pixels,
+        steps=Range(min=1, max=limits.max_steps),
+        guidance=Range(min=0, max=limits.max_guidance),
+        n_max=MAX_PICTURES,
+        prompt_tokens=limits.max_prompt_tokens,
+    )
+
+
+def _prompts(catalogue: Catalogue | None) -> list[KnownPrompt]:
+    if catalogue is None:
+        return []
+    return [
+        KnownPrompt(en=names.english[0], zh=names.chinese[0] if names.chinese else names.english[0])
+        for names in catalogue.subjects
+    ]
+
+
+def _ratio(width: int, height: int) -> str:
+    common = gcd(width, height)
+    return f"{width // common}:{height // common}"

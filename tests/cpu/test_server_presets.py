@@ -1,0 +1,163 @@
+"""What the server says of its model, and the presets of model and caller."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from fake_runner import SPEC, FakeRunner, count_tokens
+from fastapi.testclient import TestClient
+from serving import serving, until
+from test_server_images import ADMIN, World
+
+from mezzotint.config import Config
+from mezzotint.models.locate import BUNDLED
+from mezzotint.models.zimage.model import spec_of
+from mezzotint.models.zimage.weights import open_checkpoint
+from mezzotint.server.capabilities import describe
+from mezzotint.server.gpus import Card, list_cards
+from mezzotint.server.source import Served
+
+PRESETS = "/api/v1/presets"
+VALUES = {"width": 128, "height": 64, "steps": 9, "guidance": 1.5, "negative_prompt": "雨", "n": 3}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    with made.http:  # starts its runner
+        until(lambda: made.http.get("/ready").status_code == 200)
+        yield made
+    made.ring.close()
+
+
+def test_capabilities_are_the_models(world: World) -> None:
+    said = world.http.get("/api/v1/capabilities").json()
+    assert said["model"] == {
+        "name": "fake",
+        "title": "fake",
+        "family": "fake",
+        "bundled": False,
+        "precision": "fp32",
+        "licence": None,
+    }
+    assert said["device"] == {"kind": "cpu", "name": "cpu", "gpus": []}
+    assert said["sizes"] == [{"width": 128, "height": 128, "ratio": "1:1"}]
+    limits = said["limits"]
+    assert (limits["max_side"], limits["multiple"], limits["steps"]["max"]) == (256, 16, 120)
+    assert said["defaults"]["steps"] == SPEC.steps
+    assert said["prompts"] == []
+    assert said["features"]["history"]
+
+
+def test_capabilities_of_the_bundled_model() -> None:
+    runner = SimpleNamespace(
+        spec=spec_of(open_checkpoint(BUNDLED, Config().variant)), provenance=FakeRunner.provenance
+    )
+    said = describe(Served(runner, count_tokens, bundled=True), history=False)  # type: ignore[arg-type]
+    assert said.model.bundled
+    assert said.model.licence == "Apache-2.0"
+    assert [size.ratio for size in said.sizes] == ["1:1", "3:2", "2:3", "11:6", "6:11"]
+    assert len(said.prompts) == 716
+    assert ("apple", "苹果") in {(prompt.en, prompt.zh) for prompt in said.prompts}
+    assert not said.features.negative_prompt
+
+
+def test_capabilities_wait_for_the_model() -> None:
+    go_on = threading.Event()
+
+    def load() -> Served:
+        go_on.wait(20)
+        return Served(FakeRunner(), count_tokens)
+
+    with serving(load=load, wait=False) as server, server.client() as http:
+        answer = http.get("/api/v1/capabilities")
+        go_on.set()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_ready")
+    assert answer.headers["retry-after"]
+
+
+def test_gpus_are_those_of_the_driver() -> None:
+    nvml = SimpleNamespace(
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=80),
+        nvmlDeviceGetName=lambda index: b"GPU" if index else "GPU",
+    )
+    assert list_cards(nvml) == (Card(0, "GPU", 80), Card(1, "GPU", 80))
+
+
+def test_the_models_presets_come_first(world: World) -> None:
+    found = world.http.get(PRESETS).json()["presets"]
+    assert [preset["name"] for preset in found] == ["quick", "fine"]
+    assert found[1]["title"] == {"en": "Fine", "zh": "精细"}
+    assert found[1]["about"]["en"] == "128 × 128 px, 50 steps, guidance 1.5"
+    assert found[1]["about"]["zh"] == "128 × 128 像素，50 步，引导 1.5"
+    assert found[1]["builtin"]
+    assert found[0]["values"]["guidance"] == 0.0
+
+
+def test_the_four_scenes_of_the_real_models() -> None:
+    spec = spec_of(open_checkpoint(BUNDLED, None))
+    scenes = [preset.zh for preset in spec.presets]
+    assert scenes == ["快速预览", "日常创作", "高保真输出", "批量生产"]
+
+
+def test_keeping_replacing_and_deleting(world: World) -> None:
+    kept = world.http.put(f"{PRESETS}/夜景 1", json={"values": VALUES})
+    assert kept.status_code == 200
+    assert kept.json()["values"] == VALUES | {"seed": None, "format": None}
+    assert kept.json()["about"]["en"] == "128 × 64 px, 9 steps, guidance 1.5, 3 pictures"
+    world.http.put(f"{PRESETS}/夜景 1", json={"values": {"steps": 1, "seed": 5}})
+    listed = world.http.get(PRESETS).json()["presets"]
+    assert [preset["name"] for preset in listed] == ["quick", "fine", "夜景 1"]
+    assert listed[2]["about"]["zh"] == "1 步，种子 5"
+    assert world.http.delete(f"{PRESETS}/夜景 1").status_code == 204
+    assert world.http.delete(f"{PRESETS}/夜景 1").status_code == 404
+    assert world.http.delete(f"{PRESETS}/quick").status_code == 404
+
+
+def test_presets_are_their_keys_own(world: World) -> None:
+    world.http.put(f"{PRESETS}/mine", json={"values": {"steps": 1}})
+    names = [p["name"] for p in world.http.get(PRESETS, headers=world.user).json()["presets"]]
+    assert names == ["quick", "fine"]
+    assert world.http.delete(f"{PRESETS}/mine", headers=world.user).status_code == 404
+    assert TestClient(world.app).get(PRESETS).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("quick", {"steps": 1}),
+        ("快速", {"steps": 1}),
+        ("x" * 101, {"steps": 1}),
+        ("a%07b", {"steps": 1}),
+        (" ", {"steps": 1}),
+        ("ok", {"steps": 121}),
+        ("ok", {"width": 128}),
+        ("ok", {"width": 100, "height": 128}),
+        ("ok", {"guidance": 0.0, "negative_prompt": "rain"}),
+        ("ok", {"guidance": "1"}),
+        ("ok", {"colour": "red"}),
+        ("ok", {"format": "gif"}),
+        ("ok", {"n": 11}),
+    ],
+)
+def test_presets_that_no_request_could_use(
+    world: World, name: str, values: dict[str, object]
+) -> None:
+    answer = world.http.put(f"{PRESETS}/{name}", json={"values": values})
+    assert answer.status_code == 400, answer.text
+    assert len(world.http.get(PRESETS).json()["presets"]) == 2
+
+
+def test_without_a_history_there_are_the_models_alone() -> None:
+    with serving() as server, server.client() as http:
+        assert len(http.get(PRESETS).json()["presets"]) == 2
+        body = json.dumps({"values": {}})
+        answer = http.put(f"{PRESETS}/x", content=body, headers=ADMIN)
+        assert answer.status_code in (404, 405)
