@@ -28,7 +28,10 @@ from mezzotint.kernels.harness import Ceilings, Timing
 from mezzotint.kernels.launch import Launch
 
 GPU = torch.device("cuda", 0)
-FOLDERS = {"residual_norm_modulate": "residual_norm"}  # operations that share a folder
+FOLDERS = {  # of operations that share one
+    "residual_norm_modulate": "residual_norm",
+    "group_norm_affine": "group_norm_silu",
+}
 NEW_LENGTHS = (1120, 2144, 4192)  # tokens that no case has: attention meets them first below
 
 

@@ -11,7 +11,9 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
+from mezzotint.kernels.add_bias import reference as _add_bias
 from mezzotint.kernels.attention import reference as _attention
+from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
 from mezzotint.kernels.group_norm_silu import reference as _group_norm_silu
 from mezzotint.kernels.linear.reference import linear
@@ -24,8 +26,11 @@ from mezzotint.kernels.to_pixels import reference as _to_pixels
 
 __all__ = [
     "Segments",
+    "add_bias",
     "attention",
+    "conv_window",
     "flow_step",
+    "group_norm_affine",
     "group_norm_silu",
     "linear",
     "qk_norm_rope",
@@ -37,6 +42,15 @@ __all__ = [
 ]
 
 
+def add_bias(x: Tensor, bias: Tensor, out: Tensor, residual: Tensor | None = None) -> Tensor:
+    """Write x + bias, plus a residual (perhaps `out` itself), to `out`; all are [H, W, C]."""
+    if not _on_gpu(x):
+        return _add_bias.add_bias(x, bias, out, residual)
+    from mezzotint.kernels.add_bias import triton
+
+    return triton.add_bias(x, bias, out, residual)
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool = False) -> Tensor:
     """Attend within segments. q [T, H, D], k and v [T, KV, D] -> [T, H * D]."""
     if not q.is_cuda:
@@ -44,6 +58,21 @@ def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool 
     from mezzotint.kernels.attention import cuda  # torch's own call: no triton in it
 
     return cuda.attention(q, k, v, segments, causal)
+
+
+def conv_window(
+    x: Tensor, out: Tensor, start: int, affine: Tensor | None = None, scale: int = 1
+) -> Tensor:
+    """Write some rows of what a 3x3 convolution reads, with zeros beyond the picture.
+
+    x [H, W, C] -> out [R, scale W, C]: rows from `start` of x, enlarged by repetition, or of
+    silu(a x + s) for affine [2, C].
+    """
+    if not _on_gpu(x):
+        return _conv_window.conv_window(x, out, start, affine, scale)
+    from mezzotint.kernels.conv_window import triton
+
+    return triton.conv_window(x, out, start, affine, scale)
 
 
 def flow_step(
@@ -61,6 +90,17 @@ def flow_step(
     from mezzotint.kernels.flow_step import triton
 
     return triton.flow_step(x, pos, neg, sigma, next_sigma, guidance, rescale)
+
+
+def group_norm_affine(
+    x: Tensor, weight: Tensor, bias: Tensor, num_groups: int, eps: float
+) -> Tensor:
+    """Find the norm's map of each channel, y = a x + s. x [B, C, H, W] -> (a, s) [B, 2, C]."""
+    if not _on_gpu(x):
+        return _group_norm_silu.group_norm_affine(x, weight, bias, num_groups, eps)
+    from mezzotint.kernels.group_norm_silu import triton
+
+    return triton.group_norm_affine(x, weight, bias, num_groups, eps)
 
 
 def group_norm_silu(

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from mezzotint import kernels
+from mezzotint.kernels.add_bias.cases import CASES as ADD_BIAS
 from mezzotint.kernels.attention.cases import CASES as ATTENTION
 from mezzotint.kernels.case import Case, Outputs
+from mezzotint.kernels.conv_window.cases import CASES as CONV_WINDOW
 from mezzotint.kernels.flow_step.cases import CASES as FLOW_STEP
 from mezzotint.kernels.group_norm_silu.cases import CASES as GROUP_NORM_SILU
 from mezzotint.kernels.linear.cases import CASES as LINEAR
@@ -32,6 +34,8 @@ CASES: tuple[Case, ...] = (
     *SWIGLU,
     *FLOW_STEP,
     *GROUP_NORM_SILU,
+    *CONV_WINDOW,
+    *ADD_BIAS,
     *TO_PIXELS,
     *LINEAR,
     *ATTENTION,

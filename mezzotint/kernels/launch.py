@@ -40,3 +40,13 @@ def check_contiguous(**tensors: Tensor | None) -> None:
                 f"{name} of shape {tuple(x.shape)} has strides {x.stride()}; "
                 "a kernel reads it as one run of memory: call .contiguous()"
             )
+
+
+def check_pixels(**tensors: Tensor | None) -> None:
+    """Refuse tensors that are not rows of evenly spaced pixels [H, W, C]; None passes."""
+    for name, x in tensors.items():
+        if x is not None and (x.ndim != 3 or x.stride()[::2] != (x.shape[1] * x.stride(1), 1)):
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)} and strides {x.stride()}; a kernel reads "
+                "pixels [H, W, C] with their channels side by side: call .contiguous()"
+            )

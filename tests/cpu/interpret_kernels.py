@@ -23,7 +23,7 @@ from mezzotint.kernels.flow_step import triton as flow_step
 from mezzotint.kernels.group_norm_silu import triton as group_norm_silu
 
 CPU = torch.device("cpu")
-MODULES = {"residual_norm_modulate": "residual_norm"}
+MODULES = {"residual_norm_modulate": "residual_norm", "group_norm_affine": "group_norm_silu"}
 
 
 def kernel(case: Case) -> harness.Operation:

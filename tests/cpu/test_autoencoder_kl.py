@@ -83,6 +83,28 @@ def test_weights_may_lie_channels_last() -> None:
     assert _max_error(_run(copy.to(memory_format=torch.channels_last), z), before) <= 1e-5
 
 
+@pytest.mark.parametrize("rows", [2, 3, 8, 40, 64])
+@pytest.mark.parametrize("weights", ALL)
+def test_strips_make_the_same_picture(weights: str, rows: int) -> None:
+    _, _, decoder = _models(weights)
+    z = _noise(2, decoder.config.latent_channels, 5, 3)
+    in_strips = _run(decoder, z, rows)
+    assert in_strips.shape == (2, 3, 5 * decoder.config.downscale, 3 * decoder.config.downscale)
+    assert _max_error(in_strips, _run(decoder, z)) <= 1e-5
+
+
+def test_strips_of_bfloat16_are_as_exact_as_the_whole() -> None:
+    exact, *_ = _models("bundled")
+    _, _, decoder = _models("bundled", torch.bfloat16)
+    z = _noise(1, 16, 8, 6).bfloat16()
+    picture = _oracle_decode(exact, z.float())
+    whole, in_strips = _run(decoder, z), _run(decoder, z, 24)
+    assert in_strips.dtype == torch.bfloat16
+    assert _rms_error(in_strips, picture) <= 1.1 * _rms_error(whole, picture)
+    # Of what a picture spans, [-1, 1]; bf16 itself is this far from float32.
+    assert _psnr(in_strips, whole) >= 50
+
+
 def test_defaults_have_the_released_names_shapes_and_size() -> None:
     with torch.device("meta"):
         encoder, decoder = Encoder(AutoencoderConfig()), Decoder(AutoencoderConfig())
@@ -173,8 +195,8 @@ def _noise(*shape: int) -> Tensor:
 
 
 @torch.inference_mode()
-def _run(model: torch.nn.Module, x: Tensor) -> Tensor:
-    return model(x)
+def _run(model: torch.nn.Module, x: Tensor, *rows: int) -> Tensor:
+    return model(x, *rows)
 
 
 @torch.inference_mode()
@@ -195,3 +217,7 @@ def _max_error(x: Tensor, exact: Tensor) -> float:
 
 def _rms_error(x: Tensor, exact: Tensor) -> float:
     return ((x - exact).norm() / exact.norm()).item()
+
+
+def _psnr(x: Tensor, exact: Tensor) -> float:
+    return -20 * ((x - exact).float().norm() / x.numel() ** 0.5 / 2).log10().item()

@@ -24,6 +24,29 @@ def formula(
     return functional.silu(y) if silu else y
 
 
+def affine_formula(x: Tensor, weight: Tensor, bias: Tensor, num_groups: int, eps: float) -> Tensor:
+    """The map (a, s) of every channel, in x's dtype."""
+    groups = x.unflatten(1, (num_groups, -1))
+    mean, variance = groups.mean((2, 3, 4)), groups.var((2, 3, 4), correction=0)
+    a = weight.unflatten(0, (num_groups, -1)) * (variance + eps).rsqrt()[..., None]
+    s = bias.unflatten(0, (num_groups, -1)) - mean[..., None] * a
+    return torch.stack([a.flatten(1), s.flatten(1)], 1)
+
+
+def affine_inputs(
+    shape: tuple[int, int, int, int],
+    num_groups: int,
+    apart: int,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+) -> tuple[Any, ...]:
+    """The operation's arguments; pixels lie `apart` elements apart."""
+    batch, channels, height, width = shape
+    wide = (batch, apart, height, width)
+    x, *rest = inputs(wide, num_groups, True, True, 0.0, generator, dtype)
+    return (x[:, :channels], *(value[:channels] for value in rest[:2]), num_groups, EPS)
+
+
 def inputs(
     shape: tuple[int, int, int, int],
     num_groups: int,
@@ -66,7 +89,23 @@ def _case(
     return Case("group_norm_silu", name, make, formula, num_bytes, small=small)
 
 
+def _affine_case(
+    name: str,
+    shape: tuple[int, int, int, int],
+    num_groups: int,
+    apart: int,
+    small: bool = False,
+) -> Case:
+    make = partial(affine_inputs, shape, num_groups, apart)
+    batch, channels, height, width = shape
+    num_bytes = 2 * batch * channels * height * width
+    return Case("group_norm_affine", name, make, affine_formula, num_bytes, small=small)
+
+
 CASES = (
+    _affine_case("128ch-1024px-of-256", (1, 128, 1024, 1024), 32, 256),
+    _affine_case("odd", (2, 36, 15, 23), 12, 36, small=True),
+    _affine_case("odd-apart", (1, 36, 15, 23), 12, 45, small=True),
     _case("512ch-128px", (1, 512, 128, 128)),
     _case("512ch-128px-attention", (1, 512, 128, 128), silu=False),
     _case("512ch-256px", (1, 512, 256, 256)),

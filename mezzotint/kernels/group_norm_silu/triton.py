@@ -40,32 +40,70 @@ def group_norm_silu(
     launch = launch or LAUNCHES.get(channels, DEFAULT)
     block = triton.next_power_of_2(channels)
     rows = max(1, launch.tile // block)
-    moments = torch.empty((batch, NUM_SLICES, 2, channels), dtype=torch.float32, device=x.device)
-    affine = torch.empty((batch, 2, channels), dtype=torch.float32, device=x.device)
+    affine = group_norm_affine(x, weight, bias, num_groups, eps, launch=launch)
     y = torch.empty_like(x, dtype=dtype or x.dtype)
-    size, per_group = height * width, channels // num_groups
-    _slice_moments[(NUM_SLICES, batch)](
-        x, moments, size, channels, block, rows, NUM_SLICES, channels_last, num_warps=launch.warps
-    )
-    _affine[(batch * num_groups,)](
-        moments, weight, bias, affine, size, eps, channels, per_group,
-        triton.next_power_of_2(per_group), rows, NUM_SLICES, num_warps=4,
-    )  # fmt: skip
+    size = height * width
     _apply[(triton.cdiv(size, rows), batch)](
         x, affine, y, size, channels, block, rows, channels_last, silu, num_warps=launch.warps
     )
     return y
 
 
+def group_norm_affine(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    num_groups: int,
+    eps: float,
+    *,
+    launch: Launch | None = None,
+) -> Tensor:
+    """The reference's operation on a GPU; channels-last pixels may lie further apart than C."""
+    channels_last, stride = _layout(x)
+    batch, channels, height, width = x.shape
+    launch = launch or LAUNCHES.get(channels, DEFAULT)
+    block = triton.next_power_of_2(channels)
+    rows = max(1, launch.tile // block)
+    moments = torch.empty((batch, NUM_SLICES, 2, channels), dtype=torch.float32, device=x.device)
+    affine = torch.empty((batch, 2, channels), dtype=torch.float32, device=x.device)
+    size, per_group = height * width, channels // num_groups
+    _slice_moments[(NUM_SLICES, batch)](
+        x, moments, size, channels, stride, block, rows, NUM_SLICES, channels_last,
+        num_warps=launch.warps,
+    )  # fmt: skip
+    _affine[(batch * num_groups,)](
+        moments, weight, bias, affine, size, eps, channels, per_group,
+        triton.next_power_of_2(per_group), rows, NUM_SLICES, num_warps=4,
+    )  # fmt: skip
+    return affine
+
+
 def _is_channels_last(x: Tensor) -> bool:
+    channels_last, stride = _layout(x)
+    if channels_last and stride != x.shape[1]:
+        raise _not_dense(x)
+    return channels_last
+
+
+def _layout(x: Tensor) -> tuple[bool, int]:
+    """Whether channels lie side by side, and how many elements a pixel is from the next."""
+    batch, channels, height, width = x.shape
     if x.is_contiguous(memory_format=torch.channels_last):
-        return True
-    if not x.is_contiguous():
-        raise ValueError(
-            f"a batch of shape {tuple(x.shape)} has strides {x.stride()}; group_norm_silu reads "
-            "dense pictures: call .contiguous(memory_format=torch.channels_last)"
-        )
-    return False
+        return True, channels
+    if x.is_contiguous():
+        return False, 1
+    stride = x.stride(3)
+    even = x.stride()[1:] == (1, width * stride, stride) and stride >= channels
+    if not even or (batch > 1 and x.stride(0) != height * width * stride):
+        raise _not_dense(x)
+    return True, stride
+
+
+def _not_dense(x: Tensor) -> ValueError:
+    return ValueError(
+        f"a batch of shape {tuple(x.shape)} has strides {x.stride()}; group_norm_silu reads "
+        "dense pictures: call .contiguous(memory_format=torch.channels_last)"
+    )
 
 
 @triton.jit(do_not_specialize=["size"])
@@ -74,6 +112,7 @@ def _slice_moments(
     moments_ptr,
     size,
     CHANNELS: tl.constexpr,
+    STRIDE: tl.constexpr,
     BLOCK: tl.constexpr,
     ROWS: tl.constexpr,
     SLICES: tl.constexpr,
@@ -87,14 +126,14 @@ def _slice_moments(
     slice_, batch = tl.program_id(0), tl.program_id(1)
     channel = tl.arange(0, BLOCK)
     num_pixels = tl.maximum(_pixels_of(slice_, size, ROWS, SLICES).to(tl.float32), 1.0)
-    x_ptr += batch.to(tl.int64) * CHANNELS * size
-    places, mask = _places(slice_ * ROWS, channel, size, CHANNELS, ROWS, CHANNELS_LAST)
+    x_ptr += batch.to(tl.int64) * size * (STRIDE if CHANNELS_LAST else CHANNELS)
+    places, mask = _places(slice_ * ROWS, channel, size, CHANNELS, STRIDE, ROWS, CHANNELS_LAST)
     x = tl.load(x_ptr + places, mask=mask, other=0.0).to(tl.float32)
     pivot = tl.sum(x, 0) / tl.minimum(num_pixels, ROWS)
     total = tl.zeros((ROWS, BLOCK), tl.float32)
     squares = tl.zeros((ROWS, BLOCK), tl.float32)
     for start in range(slice_ * ROWS, size, SLICES * ROWS):
-        places, mask = _places(start, channel, size, CHANNELS, ROWS, CHANNELS_LAST)
+        places, mask = _places(start, channel, size, CHANNELS, STRIDE, ROWS, CHANNELS_LAST)
         x = tl.load(x_ptr + places, mask=mask, other=0.0).to(tl.float32)
         x = tl.where(mask, x - pivot[None, :], 0.0)
         total += x
@@ -163,7 +202,7 @@ def _apply(
     affine_ptr += batch * 2 * CHANNELS + channel
     scale = tl.load(affine_ptr, mask=channel < CHANNELS, other=0.0)
     shift = tl.load(affine_ptr + CHANNELS, mask=channel < CHANNELS, other=0.0)
-    places, mask = _places(tile * ROWS, channel, size, CHANNELS, ROWS, CHANNELS_LAST)
+    places, mask = _places(tile * ROWS, channel, size, CHANNELS, CHANNELS, ROWS, CHANNELS_LAST)
     places += batch * CHANNELS * size
     x = tl.load(x_ptr + places, mask=mask, other=0.0, eviction_policy="evict_first")
     y = x.to(tl.float32) * scale[None, :] + shift[None, :]
@@ -178,6 +217,7 @@ def _places(
     channel,
     size,
     CHANNELS: tl.constexpr,
+    STRIDE: tl.constexpr,
     ROWS: tl.constexpr,
     CHANNELS_LAST: tl.constexpr,
 ):
@@ -185,7 +225,7 @@ def _places(
     pixel = (start + tl.arange(0, ROWS)).to(tl.int64)
     mask = (pixel < size)[:, None] & (channel < CHANNELS)[None, :]
     if CHANNELS_LAST:
-        places = pixel[:, None] * CHANNELS + channel[None, :]
+        places = pixel[:, None] * STRIDE + channel[None, :]
     else:
         places = channel[None, :].to(tl.int64) * size + pixel[:, None]
     return places, mask

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import cast
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mezzotint.kernels import group_norm_silu
+from mezzotint.models.shared import strips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +88,37 @@ class Decoder(nn.Module):
         self.conv_norm_out = _group_norm(config, widths[-1])
         self.conv_out = _conv3(widths[-1], config.in_channels)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, strip_rows: int | None = None) -> Tensor:
         """Decode latents as the diffusion model makes them.
 
         z [B, latent_channels, h, w], about unit variance; z / scaling_factor + shift_factor is
         taken in z's dtype -> [B, in_channels, 8h, 8w], about [-1, 1], in the model's dtype.
+        Given `strip_rows` (2 or more), the last level runs a picture and that many rows at a time.
         """
         z = z / self.config.scaling_factor + self.config.shift_factor
-        x = self.mid_block(self.conv_in(_nhwc(z.to(self.conv_in.weight.dtype))))
-        for block in self.up_blocks:
-            x = block(x)
+        x = self.conv_in(_nhwc(z.to(self.conv_in.weight.dtype)))
+        *coarse, before, last = cast("Sequence[UpBlock]", self.up_blocks)
+        # One by one: nothing but a layer's own input is alive while it runs.
+        for layer in (
+            *self.mid_block.layers,
+            *chain.from_iterable(block.layers for block in coarse),
+            *before.resnets,
+        ):
+            x = layer(x)
+        if strip_rows is not None:
+            return torch.cat([self._in_strips(picture, strip_rows) for picture in x.split(1)])
+        for layer in (*before.upsamplers, *last.resnets):
+            x = layer(x)
         return cast("Tensor", self.conv_out(_norm_silu(x, self.conv_norm_out)))
+
+    def _in_strips(self, x: Tensor, rows: int) -> Tensor:
+        *_, before, last = cast("Sequence[UpBlock]", self.up_blocks)
+        arena_width = max(x.shape[1], 2 * self.conv_norm_out.num_channels)
+        (upsampler,) = cast("Sequence[Upsample]", before.upsamplers)
+        arena = strips.upsample(x, upsampler.conv, arena_width, rows)
+        for resnet in cast("Sequence[Resnet]", last.resnets):
+            strips.apply_resnet(arena, resnet, rows)
+        return strips.to_picture(arena, self.conv_norm_out, self.conv_out, rows)
 
 
 class DownBlock(nn.Module):
@@ -121,9 +142,14 @@ class UpBlock(nn.Module):
         self.resnets = _resnets(config, width, out_width, config.layers_per_block + 1)
         self.upsamplers = nn.ModuleList([] if last else [Upsample(out_width)])
 
+    @property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """What runs, in order."""
+        return (*self.resnets, *self.upsamplers)
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, C', 2H, 2W], or [B, C', H, W] on the last level."""
-        return _chain(x, (*self.resnets, *self.upsamplers))
+        return _chain(x, self.layers)
 
 
 class MidBlock(nn.Module):
@@ -134,9 +160,14 @@ class MidBlock(nn.Module):
         self.resnets = _resnets(config, width, width, 2)
         self.attentions = nn.ModuleList([Attention(config, width)] if config.mid_attention else [])
 
+    @property
+    def layers(self) -> tuple[nn.Module, ...]:
+        """What runs, in order."""
+        return (self.resnets[0], *self.attentions, self.resnets[1])
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, h, w] -> [B, C, h, w]."""
-        return _chain(x, (self.resnets[0], *self.attentions, self.resnets[1]))
+        return _chain(x, self.layers)
 
 
 class Resnet(nn.Module):
@@ -153,9 +184,9 @@ class Resnet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, C', H, W]."""
         h = self.conv1(_norm_silu(x, self.norm1))
-        h = self.conv2(_norm_silu(h, self.norm2))
-        shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return cast("Tensor", shortcut + h)
+        h = _norm_silu(h, self.norm2)  # in a line of its own: what conv1 made is freed before conv2
+        h = self.conv2(h)
+        return cast("Tensor", h.add_(x if self.conv_shortcut is None else self.conv_shortcut(x)))
 
 
 class Attention(nn.Module):

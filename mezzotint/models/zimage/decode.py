@@ -7,10 +7,14 @@ from collections.abc import Sequence as Rows
 from torch import Tensor
 
 from mezzotint.kernels import to_pixels
-from mezzotint.models.shared.autoencoder_kl import Decoder
+from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
+from mezzotint.models.shared.strips import LEAST_ROWS
 from mezzotint.models.spec import DecodeRow, Replay, SlotBuffers
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.patches import grid, unpatchify
+
+# Of the widest window of a strip: a GPU's L2 cache holds it until its convolution has read it.
+STRIP_BYTES = 32 * 2**20
 
 
 class LatentDecoder:
@@ -32,4 +36,17 @@ class LatentDecoder:
 
     def _decode(self, latent: Tensor) -> Tensor:
         dtype = next(self._decoder.parameters()).dtype
-        return to_pixels(self._decoder(latent[None].to(dtype))[0])
+        rows = strip_rows(self._decoder.config, latent.shape[2], latent.shape[1], dtype.itemsize)
+        return to_pixels(self._decoder(latent[None].to(dtype), rows)[0])
+
+
+def strip_rows(
+    config: AutoencoderConfig, width: int, height: int, element_bytes: int
+) -> int | None:
+    """How many rows of the picture make a strip of the decoder's last level.
+
+    width and height are the latent's. None: one strip would hold the whole picture.
+    """
+    row_bytes = config.downscale * width * config.block_out_channels[1] * element_bytes
+    rows = max(LEAST_ROWS, STRIP_BYTES // row_bytes // 8 * 8)
+    return rows if rows < config.downscale * height else None

@@ -1,0 +1,1 @@
+"""The add_bias operation: reference.py is its truth and the CPU's path."""

@@ -1,0 +1,1 @@
+"""The conv_window operation: reference.py is its truth and the CPU's path."""
