@@ -23,11 +23,11 @@ def environment(module: str) -> dict[str, str]:
         "torch": torch.__version__,
         "triton": _version("triton"),
         "python": platform.python_version(),
-        "commit": os.environ.get("COMMIT") or _described() or "not committed",
+        "commit": os.environ.get("COMMIT") or described() or "not committed",
     }
 
 
-def _described() -> str:
+def described() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False

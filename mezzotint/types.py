@@ -41,6 +41,14 @@ class Cancelled(MezzotintError):
     """The picture was cancelled before it was finished."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepRange:
+    """Denoise steps left to the moment: never fewer than `min`, never more than `max`."""
+
+    min: int
+    max: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One picture asked for; None means the model's own default.
@@ -49,6 +57,8 @@ class Request:
     the usual CFG weight minus one and 0 turns it off. `guidance_rescale` caps the norm of the
     guided prediction at that multiple of the conditional one's (0: no cap). Guidance stops once
     the time 1 - sigma exceeds `guidance_truncation`. A seed of -1 is drawn at random and recorded.
+    With `steps_range` a server chooses `steps` inside it by how busy it is; an engine that gets no
+    choice takes the most.
     """
 
     prompt: str
@@ -56,6 +66,7 @@ class Request:
     width: int | None = None
     height: int | None = None
     steps: int | None = None
+    steps_range: StepRange | None = None
     guidance: float | None = None
     guidance_rescale: float = 0.0
     guidance_truncation: float = 1.0

@@ -174,7 +174,15 @@ class FakeRunner:
         pixels = _gradient(recipe)
         self._work(ticket, "decode", 0)
         start = time.monotonic()
-        data = encode(pixels, request.format, recipe, PROVENANCE, "fake", request.metadata)
+        data = encode(
+            pixels,
+            request.format,
+            recipe,
+            PROVENANCE,
+            "fake",
+            request.metadata,
+            request.steps_range,
+        )
         end = time.monotonic()
         ticket.timeline.add("file", start, end)
         self._recorder.wrote(ticket.id, Interval(start, end))

@@ -168,6 +168,7 @@ class Engine:
             self.provenance,
             producer=self.config.producer,
             level=request.metadata,
+            steps_range=request.steps_range,
         )
         end = time.monotonic()
         ticket.timeline.add("file", start, end)

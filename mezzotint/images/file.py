@@ -18,7 +18,14 @@ from mezzotint.images.png import (
     png_size,
     read_png_text,
 )
-from mezzotint.types import Format, MetadataLevel, Provenance, Recipe, RequestError
+from mezzotint.types import (
+    Format,
+    MetadataLevel,
+    Provenance,
+    Recipe,
+    RequestError,
+    StepRange,
+)
 
 MAX_PIXELS = 2**24  # 16.8 megapixels: 4096 squared
 JPEG_QUALITY = 95
@@ -38,6 +45,7 @@ def encode(
     provenance: Provenance,
     producer: str,
     level: MetadataLevel,
+    steps_range: StepRange | None = None,
 ) -> bytes:
     """Write `pixels` [H, W, 3] uint8 as a file; the same arguments give the same bytes.
 
@@ -50,6 +58,7 @@ def encode(
         level=level,
         content_id="" if level == "none" else content_id(pixels),
         format=format,
+        steps_range=steps_range,
     )
     if format == "png":
         return encode_png(pixels, [TextChunk(key, text) for key, text in texts.items()])

@@ -12,7 +12,14 @@ from typing import Any, get_type_hints
 from xml.sax.saxutils import escape
 
 from mezzotint.images.png import XMP_KEYWORD
-from mezzotint.types import Format, MetadataLevel, Provenance, Recipe, RequestError
+from mezzotint.types import (
+    Format,
+    MetadataLevel,
+    Provenance,
+    Recipe,
+    RequestError,
+    StepRange,
+)
 
 SCHEMA = 1
 PARAMETERS_KEY = "parameters"  # A1111's name for its text
@@ -40,11 +47,13 @@ def render(
     level: MetadataLevel,
     content_id: str,
     format: Format = "png",
+    steps_range: StepRange | None = None,
 ) -> dict[str, str]:
     """Write the texts a file of `format` carries, by PNG keyword: a pure function of its arguments.
 
     `full` is all, `minimal` the AI-content marks (which hold `content_id`), `none` nothing. Only
     a PNG has room for a text of ours; in the others the document is a property of the XMP.
+    `steps_range` is what was asked where the recipe's steps are a server's choice.
     """
     if level == "none":
         return {}
@@ -54,8 +63,8 @@ def render(
     }
     if level == "minimal":
         return {XMP_KEY: _xmp(marks)}
-    texts = {PARAMETERS_KEY: _parameters(recipe, provenance)}
-    document = _document(recipe, provenance)
+    texts = {PARAMETERS_KEY: _parameters(recipe, provenance, steps_range)}
+    document = _document(recipe, provenance, steps_range)
     if format == "png":
         return texts | {DOCUMENT_KEY: document, XMP_KEY: _xmp(marks)}
     # First, so that no producer's name can pass for the document.
@@ -79,13 +88,14 @@ def parse(texts: Mapping[str, str]) -> tuple[Recipe, Provenance]:
             f"the picture's metadata has schema {values.get('schema')!r} where this version "
             f"reads {SCHEMA}; install the Mezzotint version that wrote it"
         )
-    _same_names(values, {"schema", "recipe", "provenance"}, "document")
+    asked = {"asked"} & set(values)  # beside the recipe, where it was not the caller's alone
+    _same_names(values, {"schema", "recipe", "provenance"} | asked, "document")
     recipe = _fields(Recipe, values["recipe"], "recipe")
     provenance = _fields(Provenance, values["provenance"], "provenance")
     return Recipe(**recipe), Provenance(**provenance)
 
 
-def _parameters(recipe: Recipe, provenance: Provenance) -> str:
+def _parameters(recipe: Recipe, provenance: Provenance, steps_range: StepRange | None) -> str:
     """Write A1111's text, which people and other programs read; the exact values are in ours."""
     settings = {
         "Steps": str(recipe.steps),
@@ -97,6 +107,8 @@ def _parameters(recipe: Recipe, provenance: Provenance) -> str:
         "Model hash": provenance.weights[:10],
         "Model": provenance.model,
     }
+    if steps_range is not None:
+        settings["Steps asked"] = f"{steps_range.min} to {steps_range.max}"
     version = dict(provenance.versions).get("mezzotint")
     if version is not None:
         settings["Version"] = f"mezzotint {version}"
@@ -113,8 +125,10 @@ def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if re.search('[,:\n"]', value) else value
 
 
-def _document(recipe: Recipe, provenance: Provenance) -> str:
-    return _dump({"schema": SCHEMA, "recipe": asdict(recipe), "provenance": asdict(provenance)})
+def _document(recipe: Recipe, provenance: Provenance, steps_range: StepRange | None) -> str:
+    asked = {} if steps_range is None else {"asked": {"steps": asdict(steps_range)}}
+    parts = {"recipe": asdict(recipe), "provenance": asdict(provenance)} | asked
+    return _dump({"schema": SCHEMA} | parts)
 
 
 def _dump(value: object) -> str:

@@ -22,10 +22,9 @@ def resolve(request: Request, spec: ModelSpec) -> Recipe:
     """
     preset = _find_preset(request.preset, spec)
     width, height = _size(request, preset, spec)
-    steps = _first(request.steps, preset.steps if preset else None, spec.steps)
+    steps = _steps(request, preset, spec)
     guidance = _first(request.guidance, preset.guidance if preset else None, spec.guidance)
     _check_size(width, height, spec.limits)
-    _check_steps(steps, spec.limits)
     _check_previews(request.previews)
     _check_guidance(request, guidance, spec.limits)
     _check_prompts(request, guidance)
@@ -74,6 +73,23 @@ def _size(request: Request, preset: Preset | None, spec: ModelSpec) -> tuple[int
     return _first(request.width, None, default[0]), _first(request.height, None, default[1])
 
 
+def _steps(request: Request, preset: Preset | None, spec: ModelSpec) -> int:
+    bounds = request.steps_range
+    if bounds is None:
+        steps = _first(request.steps, preset.steps if preset else None, spec.steps)
+        _check_steps("steps", steps, spec.limits)
+        return steps
+    _check_steps("the least steps", bounds.min, spec.limits)
+    _check_steps("the most steps", bounds.max, spec.limits)
+    steps = _first(request.steps, None, bounds.max)
+    if not bounds.min <= steps <= bounds.max:
+        raise RequestError(
+            f"steps {steps} are not within {bounds.min} to {bounds.max}; give a min, at most the "
+            "max, and steps between them or none"
+        )
+    return steps
+
+
 def _check_size(width: int, height: int, limits: Limits) -> None:
     for name, side in (("width", width), ("height", height)):
         _check_integer(name, side)
@@ -100,10 +116,10 @@ def _nearest(side: int, limits: Limits) -> int:
     return min(max(nearest, limits.min_side), limits.max_side)
 
 
-def _check_steps(steps: int, limits: Limits) -> None:
-    _check_integer("steps", steps)
+def _check_steps(name: str, steps: int, limits: Limits) -> None:
+    _check_integer(name, steps)
     if not 1 <= steps <= limits.max_steps:
-        raise RequestError(f"steps {steps} is out of range; give 1 to {limits.max_steps}")
+        raise RequestError(f"{name} {steps} is out of range; give 1 to {limits.max_steps}")
 
 
 def _check_previews(previews: int) -> None:

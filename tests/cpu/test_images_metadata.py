@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 from mezzotint.images.file import content_id, encode, read
 from mezzotint.images.metadata import DOCUMENT_KEY, PARAMETERS_KEY, XMP_KEY, parse, render
 from mezzotint.images.png import MAX_FILE_BYTES, TextChunk, encode_png, read_png_text
-from mezzotint.types import Format, MetadataLevel, Provenance, Recipe, RequestError
+from mezzotint.types import Format, MetadataLevel, Provenance, Recipe, RequestError, StepRange
 
 FORMATS: tuple[Format, ...] = ("png", "webp", "jpeg")
 PIXELS = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)
@@ -114,6 +114,22 @@ def test_texts_read_back(recipe: Recipe, provenance: Provenance, producer: str) 
 @given(recipe=recipes, provenance=provenances)
 def test_files_read_back(format: Format, recipe: Recipe, provenance: Provenance) -> None:
     assert read(encoded(format, recipe, provenance)) == (recipe, provenance)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_steps_that_a_server_chose_say_what_was_asked(format: Format) -> None:
+    data = encode(PIXELS, format, RECIPE, PROVENANCE, "p", "full", StepRange(4, 20))
+    assert read(data) == (RECIPE, PROVENANCE)
+    with Pillow.open(io.BytesIO(data)) as picture:
+        if format == "png":
+            document = json.loads(picture.info[DOCUMENT_KEY])
+            assert document["asked"] == {"steps": {"min": 4, "max": 20}}
+            assert document["recipe"]["steps"] == 8
+            assert "Steps: 8, " in picture.info[PARAMETERS_KEY]
+            assert "Steps asked: 4 to 20" in picture.info[PARAMETERS_KEY]
+        else:
+            assert '"asked":{"steps":{"max":20,"min":4}}' in picture.info["xmp"].decode()
+    assert "asked" not in str(rendered())
 
 
 @pytest.mark.parametrize("format", FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.presets import DEFAULTS, variant_of
-from mezzotint.types import MAX_SEED, Recipe, Request, RequestError
+from mezzotint.types import MAX_SEED, Recipe, Request, RequestError, StepRange
 
 BUNDLED = Path(__file__).parents[2] / "mezzotint" / "bundled"
 SPEC = describe(BUNDLED)
@@ -30,6 +31,12 @@ def test_defaults_are_the_models_own() -> None:
 def test_random_seeds_differ() -> None:
     seeds = {resolve(Request(prompt="a", seed=-1), SPEC).seed for _ in range(8)}
     assert len(seeds) > 1
+
+
+def test_of_a_range_of_steps_the_chosen_one_or_the_most_is_made() -> None:
+    asked = Request(prompt="x", steps_range=StepRange(4, 30), preset="fidelity")
+    assert resolve(asked, SPEC).steps == 30
+    assert resolve(replace(asked, steps=4), SPEC).steps == 4
 
 
 @pytest.mark.parametrize("name", ["daily", "日常创作", "Everyday"])
@@ -59,6 +66,10 @@ def test_the_request_beats_its_preset() -> None:
         (Request(prompt="x", width=128), ["only the width", "both sides"]),
         (Request(prompt="x", steps=0), ["steps 0", "1 to 120"]),
         (Request(prompt="x", steps=121), ["steps 121", "1 to 120"]),
+        (Request(prompt="x", steps_range=StepRange(0, 8)), ["least steps 0", "1 to 120"]),
+        (Request(prompt="x", steps_range=StepRange(4, 121)), ["most steps 121", "1 to 120"]),
+        (Request(prompt="x", steps_range=StepRange(9, 8)), ["9 to 8", "min"]),
+        (Request(prompt="x", steps=3, steps_range=StepRange(4, 8)), ["steps 3", "4 to 8"]),
         (Request(prompt="x", guidance=-1.0), ["guidance -1", "0 to 20", "CFG - 1"]),
         (Request(prompt="x", guidance=math.nan), ["guidance nan", "not a number"]),
         (Request(prompt="x", guidance_truncation=1.5), ["guidance_truncation 1.5", "0 to 1"]),

@@ -1,0 +1,160 @@
+"""A server in simulated time: the real scheduler and policies, a device made of measured costs."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from mezzotint.engine.pack import DecodePack, DenoisePack, EncodePack, Pack
+from mezzotint.engine.scheduler import Limits, Scheduler, Work
+from mezzotint.jobs.steps import LoadMeter, StepPolicy
+from mezzotint.models.spec import ModelSpec
+from mezzotint.types import Recipe, StepRange
+
+_PROMPT = tuple(range(60))  # token ids; what they are has no cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What a device takes, in seconds; steps by the model's own cost."""
+
+    tflop_per_s: float
+    encode_s: float
+    decode_s: float
+    file_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What is served and how."""
+
+    spec: ModelSpec
+    device: Device
+    recipe: Recipe  # as asked; its steps vary
+    bounds: StepRange
+    max_queue: int = 64  # pictures accepted and not finished
+    slots: int = 8  # in the engine
+    capacity: int = 10  # pictures given to the engine at once; the others wait in the line
+
+    @property
+    def picture_s(self) -> float:
+        """Seconds of the busiest stage for a picture as asked: the inverse of the capacity."""
+        return self.spec.cost(self.recipe) * self.recipe.steps / self.device.tflop_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished picture."""
+
+    arrived_s: float
+    ended_s: float
+    steps: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a trace."""
+
+    made: list[Made] = field(default_factory=list)  # in order of their end
+    given: list[tuple[float, int]] = field(default_factory=list)  # (arrival, steps) as decided
+    refused: int = 0
+
+
+class Simulation:
+    """Runs one trace under one policy."""
+
+    def __init__(self, service: Service, policy: StepPolicy) -> None:
+        self._service = service
+        self._policy = policy
+        self._scheduler = Scheduler(Limits(slots=service.slots))
+        self._meter = LoadMeter()
+        self._events: list[tuple[float, int, Pack]] = []  # ends of packs in flight
+        self._order = itertools.count()
+        self._free_s: dict[str, float] = defaultdict(float)  # by stage
+        self._ready_s: dict[int, float] = {}  # by request: when its last pack ends
+        self._line: deque[tuple[int, float]] = deque()  # (request, arrival)
+        self._running: dict[int, tuple[float, int]] = {}  # (arrival, steps)
+        self._busy_s = 0.0
+        self.outcome = Outcome()
+
+    def run(self, arrivals_s: Iterable[float]) -> Outcome:
+        """Let pictures arrive at these times, in order, and work until all are made."""
+        for number, now_s in enumerate(arrivals_s):
+            self._run_until(now_s)
+            self._arrive(number, now_s)
+            self._work(now_s)
+        self._run_until(float("inf"))
+        return self.outcome
+
+    def _run_until(self, limit_s: float) -> None:
+        while self._events and self._events[0][0] <= limit_s:
+            now_s, _, pack = heapq.heappop(self._events)
+            if isinstance(pack, DenoisePack):
+                self._busy_s += self._length_s(pack)
+            for request in self._scheduler.complete(pack).finished:
+                self._finish(request, now_s)
+            self._work(now_s)
+
+    def _arrive(self, number: int, now_s: float) -> None:
+        if self._meter.pending >= self._service.max_queue:
+            self.outcome.refused += 1
+            return
+        self._meter.accepted(1, now_s)
+        self._line.append((number, now_s))
+
+    def _work(self, now_s: float) -> None:
+        while self._line and len(self._running) < self._service.capacity:
+            self._start(*self._line.popleft(), now_s)
+        self._launch(now_s)
+
+    def _start(self, number: int, arrived_s: float, now_s: float) -> None:
+        service = self._service
+        moment = self._meter.moment(self._busy_s, now_s)
+        steps = self._policy.choose(service.bounds, service.recipe.steps, moment)
+        self._running[number] = (arrived_s, steps)
+        self.outcome.given.append((arrived_s, steps))
+        self._scheduler.submit(_work(service, number, steps))
+
+    def _launch(self, now_s: float) -> None:
+        while packs := self._scheduler.tick():
+            for pack in packs:
+                ready_s = max(self._ready_s.get(r, now_s) for r in pack.requests)
+                start_s = max(now_s, ready_s, self._free_s[pack.stage])
+                end_s = start_s + self._length_s(pack)
+                self._free_s[pack.stage] = end_s
+                self._ready_s |= dict.fromkeys(pack.requests, end_s)
+                heapq.heappush(self._events, (end_s, next(self._order), pack))
+
+    def _length_s(self, pack: Pack) -> float:
+        device = self._service.device
+        match pack:
+            case EncodePack():
+                return device.encode_s * len(pack.rows)
+            case DecodePack():
+                return device.decode_s * len(pack.rows)
+            case DenoisePack():
+                step = self._service.spec.cost(self._service.recipe)
+                return len(pack.rows) * step / device.tflop_per_s
+
+    def _finish(self, request: int, now_s: float) -> None:
+        arrived_s, steps = self._running.pop(request)
+        del self._ready_s[request]
+        self._meter.ended(True, now_s)
+        ended_s = now_s + self._service.device.file_s
+        self.outcome.made.append(Made(arrived_s, ended_s, steps))
+
+
+def _work(service: Service, number: int, steps: int) -> Work:
+    recipe = replace(service.recipe, steps=steps)
+    return Work(
+        id=number,
+        recipe=recipe,
+        prompt_ids=_PROMPT,
+        negative_ids=_PROMPT if recipe.guided else None,
+        sigmas=service.spec.sigmas(steps),
+        signature=service.spec.signature(recipe, len(_PROMPT)),
+        cost=service.spec.cost(recipe),
+    )
