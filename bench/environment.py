@@ -15,15 +15,15 @@ import torch
 ROOT = Path(__file__).parents[1]
 
 
-def environment(module: str) -> dict[str, str]:
-    """Command, GPU, versions and commit; $COMMIT names it where a copy has no history."""
+def environment(module: str, commit: str | None = None) -> dict[str, str]:
+    """Command, GPU, versions and commit; without history `commit` or $COMMIT names it."""
     return {
         "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
-        "gpu": torch.cuda.get_device_name(0),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         "torch": torch.__version__,
         "triton": _version("triton"),
         "python": platform.python_version(),
-        "commit": os.environ.get("COMMIT") or described() or "not committed",
+        "commit": commit or os.environ.get("COMMIT") or described() or "not committed",
     }
 
 

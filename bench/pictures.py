@@ -1,29 +1,62 @@
-"""Time whole pictures, prompt in to PNG bytes out, beside diffusers in the same run.
+"""Time whole pictures, prompt in to PNG bytes out, and the engine's inside, beside its rivals.
 
-`python -m bench.pictures --out rows.jsonl [--rivals] [--only NAME]`. Random weights at the real
-size: the arithmetic, and so the time and the memory, are those of Z-Image-Turbo.
+`python -m bench.pictures --out rows.jsonl --systems mezzotint,diffusers-compiled,diffsynth
+--workloads 1024px-8,512px-8`. Weights are random at the real size and the same for all: the
+arithmetic, and so the time and the memory, are those of Z-Image-Turbo. A system that fails at
+something leaves a row that says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from bench import gpu
 from bench.environment import environment
-from bench.workload import REST_S, WORKLOADS, Workload, median_ms, prompt
-from mezzotint import Engine, Request
+from bench.probes.forward import measure_forward
+from bench.probes.new_size import SIZES, measure_new_size
+from bench.probes.recording import Recording, recording
+from bench.probes.steady import measure_steady
+from bench.rivals.rival import Draw, Rival
+from bench.rivals.weights import SharedWeights, Sizes
+from bench.rows import Row, append
+from bench.systems import ENGINES, NAMES, RIVALS
+from bench.timing import by_engine, by_rival, measure, new_prompts, request_of
+from bench.workload import SINGLE, WORKLOADS, Workload, prompt
+from mezzotint import Engine, MezzotintError
 from mezzotint.engine.stats import stage_totals
+from mezzotint.images.fidelity import psnr_db
 from mezzotint.kernels import harness
+from mezzotint.models.find import describe_random_weights
+from mezzotint.models.recipe import resolve
 
-Row = dict[str, Any]
+MODEL = "z-image-turbo"
+FORWARD, STEADY = "forward-1024px", "steady-1024px"
+PROBES = (FORWARD, *SIZES, STEADY)  # of the engine alone
+Pictures = dict[str, np.ndarray]  # by workload: of the same prompt and seed
+ALL = (*(w.name for w in WORKLOADS), *PROBES)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured on: the real thing on a GPU, something small in tests."""
+
+    device: torch.device
+    dtype: torch.dtype
+    sizes: Sizes
+    workloads: tuple[Workload, ...]
+    new_size_steps: int = 8
+
+
+REAL = partial(Setup, dtype=torch.bfloat16, sizes=Sizes(), workloads=WORKLOADS)
 
 
 def main() -> int:
@@ -31,104 +64,217 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
         return 1
-    workloads = [w for w in WORKLOADS if options.only in (None, w.name)]
-    about = environment("bench.pictures") | {"rest_s": REST_S}
-    flops = harness.measure_ceilings(torch.device("cuda", 0)).flops_per_s
-    print(f"{about['gpu']}, torch {about['torch']}, bf16 product {flops / 1e12:.0f} TFLOP/s")
-    print(f"{'system':22}{'workload':18}{'ms':>9}{'GiB':>7}{'of limit':>9}  stages, ms")
-    for row in _rows(workloads, options.rivals):
-        row |= {"ceiling_flops_per_s": flops}
-        row["fraction_of_limit"] = row["tflop"] * 1e15 / flops / row["ms"]
-        stages = " ".join(f"{k} {v:.1f}" for k, v in row.get("stage_ms", {}).items())
-        print(
-            f"{row['system']:22}{row['workload']:18}{row['ms']:9.1f}"
-            f"{row['peak_bytes'] / 2**30:7.1f}{row['fraction_of_limit']:9.0%}  {stages}",
-            flush=True,
-        )
-        if options.out is not None:
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(about | row) + "\n")
+    setup = REAL(device=torch.device("cuda", 0))
+    about = environment("bench.pictures", options.commit)
+    limits = _limits()
+    shown = " ".join(f"{name} {value / 1e12:.0f} TFLOP/s" for name, value in limits.items())
+    print(f"{about['gpu']}, torch {about['torch']}, products: {shown}", flush=True)
+    rows: list[Row] = []
+    seen: Pictures = {}
+    for name in options.systems:
+        for row in system_rows(name, options.workloads, setup, seen, options.slots):
+            rows.append(finish(about | row, limits, setup))
+            append(options.out, rows[-1])
+            print(line(rows[-1]), flush=True)
+        gpu.free()
+    print("\n" + "\n".join(map(line, rows)))
     return 0
+
+
+def system_rows(
+    name: str, wanted: Sequence[str], setup: Setup, seen: Pictures, slots: int | None = None
+) -> Iterator[Row]:
+    """One row a workload of one system; whatever it cannot do is a row with an error.
+
+    `seen` takes the engine's bf16 pictures, with which rivals' are compared afterwards.
+    """
+    if name in ENGINES:
+        options = ENGINES[name] | ({} if slots is None else {"slots": slots})
+        yield from _engine_rows(name, options, wanted, setup, seen)
+    else:
+        yield from _rival_rows(RIVALS[name], wanted, setup, seen)
+
+
+def finish(row: Row, limits: dict[str, float], setup: Setup) -> Row:
+    """Add what the work amounts to and its share of what this device's own product reaches."""
+    workload = next((w for w in setup.workloads if w.name == row["workload"]), None)
+    row |= {f"ceiling_{name}_flops_per_s": value for name, value in limits.items()}
+    if workload is None or "error" in row:
+        return row
+    tflop = work_tflop(workload)
+    limit = limits.get("fp8" if row["precision"] == "fp8" else "bf16")
+    fraction = None if limit is None else tflop * 1e15 / limit / row["ms"]
+    return row | {"tflop": tflop, "fraction_of_limit": fraction}
+
+
+def work_tflop(workload: Workload) -> float:
+    """Of all denoise steps of all its pictures."""
+    spec = describe_random_weights(MODEL)
+    recipe = resolve(request_of("a", workload), spec)
+    return spec.cost(recipe) * workload.steps * workload.at_once
+
+
+def line(row: Row) -> str:
+    """A row for reading."""
+    text = f"{row['system']:20}{row['precision']:6}{row['workload']:22}"
+    if "error" in row:
+        return text + f"FAILED: {row['error']}"
+    if row.get("ms") is not None:
+        text += f"{row['ms']:10.1f} ms"
+    if row.get("to_picture_ms") is not None:
+        text += f" ({row['to_picture_ms']:.1f})"
+    for key, form in (
+        ("images_per_s", "{:.2f} img/s"), ("batch", "batch {}"), ("ratio", "{:.2f} x warm"),
+        ("straight_ms", "{:.1f} straight on"), ("fraction_of_limit", "{:.0%} of limit"),
+        ("utilisation", "GPU {:.0%}"), ("idle_fraction", "idle {:.2%}"),
+        ("device_allocations_per_step", "{:.2f} mallocs"), ("syncs_per_step", "{:.2f} syncs"),
+        ("warned_syncs_per_step", "{:.2f} warned"), ("same_picture_db", "{:.1f} dB to ours"),
+    ):  # fmt: skip
+        if row.get(key) is not None:
+            text += "  " + form.format(row[key])
+    if row.get("peak_bytes"):
+        text += f"  {row['peak_bytes'] / 2**30:.2f} GiB"
+    stages = " ".join(f"{k} {v:.1f}" for k, v in row.get("stage_ms", {}).items())
+    return text + (f"  [{stages}]" if stages else "")
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.pictures", description=__doc__)
-    parser.add_argument("--rivals", action="store_true", help="time diffusers in the same run")
-    parser.add_argument("--only", help="one workload, by name")
+    parser.add_argument(
+        "--systems", type=partial(_names, NAMES), default=list(NAMES), help=", ".join(NAMES)
+    )
+    parser.add_argument(
+        "--workloads",
+        type=partial(_names, ALL),
+        default=[*(w.name for w in SINGLE), *PROBES],
+        help=", ".join(ALL),
+    )
+    parser.add_argument("--slots", type=int, help="the engine's; default as in its configuration")
+    parser.add_argument("--commit", help="of the measured tree, for a copy without history")
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     return parser.parse_args()
 
 
-def _rows(workloads: list[Workload], rivals: bool) -> Iterator[Row]:
-    costs: dict[str, float] = {}
-    for row in _engine(workloads, graphs=True):
-        costs[row["workload"]] = row["tflop"]
-        yield row
-    if rivals:
-        yield from _diffusers(workloads, costs)
-    yield from _engine(workloads[:2], graphs=False)  # to see what graphs are worth
+def _names(known: Sequence[str], text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r} is unknown; known: {', '.join(known)}")
+    return names
 
 
-def _engine(workloads: list[Workload], graphs: bool) -> Iterator[Row]:
-    with Engine(random_weights="z-image-turbo", device="cuda", graphs=graphs, slots=2) as engine:
-        for workload in workloads:
-            yield _ours(engine, workload, "mezzotint" if graphs else "mezzotint, no graphs")
-    del engine
-    _free()
+def _limits() -> dict[str, float]:
+    limits = {"bf16": harness.measure_ceilings(torch.device("cuda", 0)).flops_per_s}
+    fp8 = gpu.fp8_flops_per_s()
+    gpu.free()
+    return limits if fp8 is None else limits | {"fp8": fp8}
 
 
-def _ours(engine: Engine, workload: Workload, system: str) -> Row:
-    def request(text: str) -> Request:
-        return Request(
-            prompt=text,
-            width=workload.width,
-            height=workload.height,
-            steps=workload.steps,
-            guidance=workload.guidance,
-            seed=0,
-        )
+def _engine_rows(
+    name: str, options: dict[str, Any], wanted: Sequence[str], setup: Setup, seen: Pictures
+) -> Iterator[Row]:
+    about: Row = {"system": name, "precision": options["precision"], "options": options}
+    try:
+        with (
+            recording() as recorded,
+            Engine(random_weights=MODEL, device=setup.device.type, **options) as engine,
+        ):
+            about["slots"] = engine.config.slots
+            yield from _each(about, _engine_jobs(engine, recorded, wanted, setup, seen))
+    except (MezzotintError, RuntimeError) as error:  # it did not even open
+        for one in wanted:
+            yield about | {"workload": one, "error": _sentence(error)}
 
-    torch.cuda.reset_peak_memory_stats()
-    ms = median_ms(lambda text: engine.submit(request(text)).result().data, workload)
-    ticket = engine.submit(request(prompt(9)))
-    image = ticket.result()
-    return {
-        "system": system,
-        "precision": engine.provenance.precision,
-        "workload": workload.name,
-        "ms": ms,
-        "peak_bytes": torch.cuda.max_memory_allocated(),
-        "stage_ms": stage_totals(image.spans),
-        "tflop": engine.spec.cost(ticket.recipe) * workload.steps,
+
+def _engine_jobs(
+    engine: Engine,
+    recorded: dict[str, Recording],
+    wanted: Sequence[str],
+    setup: Setup,
+    seen: Pictures,
+) -> Iterator[tuple[str, Callable[[], Row]]]:
+    prompts = new_prompts()
+    largest = setup.workloads[0]
+    for name in wanted:
+        match name:
+            case "forward-1024px":
+                yield name, partial(_forward, engine, recorded, largest, prompts)
+            case "steady-1024px":
+                yield name, partial(measure_steady, engine, largest, prompts)
+            case _ if name in SIZES:
+                yield name, partial(measure_new_size, engine, name, prompts, setup.new_size_steps)
+            case _:
+                workload = next(w for w in setup.workloads if w.name == name)
+                yield name, partial(_whole_by_engine, engine, workload, prompts, seen)
+
+
+def _whole_by_engine(
+    engine: Engine, workload: Workload, prompts: Iterator[str], seen: Pictures
+) -> Row:
+    timing = measure(by_engine(engine), workload, prompts)
+    image = engine.submit(request_of(prompt(0), workload)).result()
+    if engine.provenance.precision == "bf16" and workload.at_once == 1:
+        seen.setdefault(workload.name, image.pixels)
+    return timing.row() | {"stage_ms": stage_totals(image.spans), "batch": None}
+
+
+def _forward(
+    engine: Engine, recorded: dict[str, Recording], workload: Workload, prompts: Iterator[str]
+) -> Row:
+    engine.submit(request_of(next(prompts), workload)).result()
+    call = recorded["denoise"].last
+    if call is None:
+        raise RuntimeError("the denoise stage launched nothing through its Replay")
+    return measure_forward(call)
+
+
+def _rival_rows(rival: Rival, wanted: Sequence[str], setup: Setup, seen: Pictures) -> Iterator[Row]:
+    about: Row = {
+        "system": rival.name,
+        "precision": "bf16",
+        "setting": rival.setting,
+        "approximate": rival.approximate,
     }
+    workloads = [w for w in setup.workloads if w.name in wanted]
+    try:
+        about["versions"] = rival.versions()
+        draw = rival.build(SharedWeights.make(setup.sizes, setup.device, setup.dtype))
+    except Exception as error:
+        for workload in workloads:
+            yield about | {"workload": workload.name, "error": _sentence(error)}
+        return
+    prompts = new_prompts()
+    jobs = (
+        (w.name, partial(_whole_by_rival, draw, w, batch, prompts, seen))
+        for w in workloads
+        for batch in rival.batches_of(w.at_once)
+    )
+    yield from _each(about, jobs)
 
 
-def _diffusers(workloads: list[Workload], costs: dict[str, float]) -> Iterator[Row]:
-    from importlib.metadata import version
-
-    from bench.rivals import diffusers_eager as rival
-
-    pipeline = rival.build()
-    for workload in workloads:
-        torch.cuda.reset_peak_memory_stats()
-        to_pil_ms: list[float] = []
-        ms = median_ms(rival.maker(pipeline, workload, to_pil_ms), workload)
-        yield {
-            "system": f"diffusers {version('diffusers')}",
-            "precision": "bf16",
-            "workload": workload.name,
-            "ms": ms,
-            "to_pil_ms": statistics.median(to_pil_ms[-workload.repeats :]),
-            "peak_bytes": torch.cuda.max_memory_allocated(),
-            "tflop": costs[workload.name],
-        }
-    del pipeline
-    _free()
+def _whole_by_rival(
+    draw: Draw, workload: Workload, batch: int, prompts: Iterator[str], seen: Pictures
+) -> Row:
+    row = measure(by_rival(draw, batch), workload, prompts).row() | {"batch": batch}
+    if workload.name in seen and not workload.guidance:  # a guided one takes too long again
+        picture = np.asarray(draw([prompt(0)], workload)[0])
+        row["same_picture_db"] = psnr_db(seen[workload.name], picture)
+    return row
 
 
-def _free() -> None:
-    gc.collect()
-    torch.cuda.empty_cache()
+def _each(about: Row, jobs: Iterator[tuple[str, Callable[[], Row]]]) -> Iterator[Row]:
+    for name, job in jobs:
+        try:
+            row = job()
+        except Exception as error:  # the others are still worth measuring
+            row = {"error": _sentence(error)}
+        yield about | {"workload": name} | row
+        gpu.free()
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Other programs that run Z-Image, on the same weights, prompts, sizes and timer."""

@@ -35,16 +35,28 @@ def load_random(
     make_replay: MakeReplay,
 ) -> LoadedModel:
     """Build the model on the device in seconds; any tokenizer with few enough ids will do."""
-    config = TransformerConfig()
+    sizes = (TransformerConfig(), Qwen3Config(), AutoencoderConfig())
+    networks = random_networks(*sizes, device, dtype)
+    return assemble(
+        random_spec(name), "random", tokenizer_file, networks, caption_cache_mib, make_replay
+    )
+
+
+def random_networks(
+    transformer: TransformerConfig,
+    text_encoder: Qwen3Config,
+    autoencoder: AutoencoderConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Networks:
+    """Networks of these sizes on a device; the same values on every call."""
     with torch.device("meta"):
-        networks = Networks(Qwen3(Qwen3Config()), Transformer(config), Decoder(AutoencoderConfig()))
+        networks = Networks(Qwen3(text_encoder), Transformer(transformer), Decoder(autoencoder))
     generator = torch.Generator(device).manual_seed(0)
     for module in (networks.text_encoder, networks.transformer, networks.decoder):
         module.to(dtype).to_empty(device=device)
         _fill(module, generator)
-    return assemble(
-        random_spec(name), "random", tokenizer_file, networks, caption_cache_mib, make_replay
-    )
+    return networks
 
 
 @torch.no_grad()

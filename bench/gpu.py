@@ -1,0 +1,113 @@
+"""What the GPU says of itself beside a measurement: memory, utilisation, its FP8 product."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+SAMPLE_S = 0.05
+FP8_SIZE = 8192
+
+
+@dataclass
+class Utilisation:
+    """Shares of time in which some kernel ran, as the driver samples them."""
+
+    samples: list[float] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float | None:
+        """None: no driver library, or too short to sample."""
+        return statistics.fmean(self.samples) if self.samples else None
+
+
+@contextmanager
+def watch() -> Iterator[Utilisation]:
+    """Sample utilisation in a thread of its own; needs nvidia-ml-py, without it nothing is seen."""
+    seen = Utilisation()
+    handle = _open()
+    if handle is None:
+        yield seen
+        return
+    done = threading.Event()
+    thread = threading.Thread(target=_sample, args=(handle, seen, done), daemon=True)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def reset_peak() -> None:
+    """Forget the peak of allocated bytes so far."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_bytes() -> int | None:
+    """torch's peak of allocated bytes since the last reset; None without a GPU."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
+def free() -> None:
+    """Give back what nobody holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def fp8_flops_per_s() -> float | None:
+    """What an 8192-cubed FP8 product with a scale a row reaches; None where there is no FP8."""
+    if torch.cuda.get_device_capability() < (8, 9):
+        return None
+    a, b = (torch.randn(FP8_SIZE, FP8_SIZE, device="cuda").to(torch.float8_e4m3fn) for _ in "ab")
+    scale = torch.ones(FP8_SIZE, 1, device="cuda")
+
+    def product() -> None:
+        torch._scaled_mm(
+            a, b.t(), scale_a=scale, scale_b=scale.t(), out_dtype=torch.bfloat16,
+            use_fast_accum=True,
+        )  # fmt: skip
+
+    times = []
+    for _ in range(12):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        product()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return float(2 * FP8_SIZE**3 / statistics.median(times[2:]) * 1e3)
+
+
+def _open() -> Any:
+    if not torch.cuda.is_available():
+        return None
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByIndex(0)
+    except pynvml.NVMLError:
+        return None
+
+
+def _sample(handle: Any, seen: Utilisation, done: threading.Event) -> None:
+    import pynvml
+
+    while not done.wait(SAMPLE_S):
+        try:
+            seen.samples.append(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
+        except pynvml.NVMLError:  # not on this driver: an empty list says so
+            return
