@@ -10,7 +10,7 @@ PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name 
   ! -name schema.d.ts -print)
 NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
 
-.PHONY: demo serve web test test-web check fmt size bench test-gpu collect-gpu golden clean
+.PHONY: demo serve web test test-web check fmt size bench targets test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
@@ -53,7 +53,11 @@ test-gpu: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest tests/gpu
 
 bench: $(VENV)/dev.stamp
-	$(BIN)/python -m bench.pictures --rivals --out bench/results/pictures.jsonl
+	$(BIN)/python -m bench.pictures --out bench/results/pictures.jsonl
+
+# Hold the rows against the targets; fails while a floor is missed.
+targets: $(VENV)/dev.stamp
+	$(BIN)/python -m bench.targets
 
 # Without a GPU the GPU tests must at least import and collect.
 collect-gpu: $(VENV)/dev.stamp

@@ -20,6 +20,7 @@ def environment(module: str, commit: str | None = None) -> dict[str, str]:
     return {
         "command": shlex.join(["python", "-m", module, *sys.argv[1:]]),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
+        "machine": _machine(),
         "torch": torch.__version__,
         "triton": _version("triton"),
         "python": platform.python_version(),
@@ -32,6 +33,12 @@ def described() -> str:
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.strip()
+
+
+def _machine() -> str:
+    """One start of one machine: rows are comparable within it."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return boot.read_text().strip()[:8] if boot.is_file() else platform.node()
 
 
 def _version(package: str) -> str:

@@ -41,6 +41,7 @@ from mezzotint.models.recipe import resolve
 MODEL = "z-image-turbo"
 FORWARD, STEADY = "forward-1024px", "steady-1024px"
 PROBES = (FORWARD, *SIZES, STEADY)  # of the engine alone
+SEEN_PRECISION = "bf16"  # of the engine's pictures that rivals' are compared with
 Pictures = dict[str, np.ndarray]  # by workload: of the same prompt and seed
 ALL = (*(w.name for w in WORKLOADS), *PROBES)
 
@@ -213,7 +214,7 @@ def _whole_by_engine(
 ) -> Row:
     timing = measure(by_engine(engine), workload, prompts)
     image = engine.submit(request_of(prompt(0), workload)).result()
-    if engine.provenance.precision == "bf16" and workload.at_once == 1:
+    if engine.provenance.precision == SEEN_PRECISION and workload.at_once == 1:
         seen.setdefault(workload.name, image.pixels)
     return timing.row() | {"stage_ms": stage_totals(image.spans), "batch": None}
 
