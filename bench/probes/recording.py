@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from mezzotint.engine import engine as engine_module
+from mezzotint.engine import graphs
 from mezzotint.engine.graphs import GraphCache
 
 STAGES = ("encode", "denoise", "decode")  # in the order in which a model asks for its replays
@@ -43,5 +43,5 @@ def recording() -> Iterator[dict[str, Recording]]:
         made[STAGES[len(made)]] = one
         return one
 
-    with patch.object(engine_module, "GraphCache", make):
+    with patch.object(graphs, "GraphCache", make):
         yield made

@@ -10,10 +10,12 @@ import torch
 from bench import pictures, timing
 from bench.pictures import Setup, finish, line, system_rows
 from bench.probes import new_size
+from bench.probes.recording import recording
 from bench.probes.steady import idle_fraction
 from bench.rivals.diffusers import EAGER
 from bench.rivals.weights import SharedWeights, Sizes, fill
 from bench.workload import WORKLOADS, Workload, prompt
+from mezzotint.engine.graphs import GraphTally
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
 from mezzotint.models.shared.qwen3 import Qwen3Config
 from mezzotint.models.zimage import random_weights
@@ -143,3 +145,14 @@ def test_idle_time_is_what_no_kernel_covers() -> None:
     assert idle_fraction([(0, 4), (2, 5), (6, 10)]) == pytest.approx(0.1)
     assert idle_fraction([(6, 10), (0, 10), (2, 3)]) == 0
     assert idle_fraction([]) == 1
+
+
+def test_an_engine_s_replays_can_be_watched() -> None:
+    with recording() as recorded:
+        replays = GraphTally().make, GraphTally().make, GraphTally().make
+        made = [make() for make in replays]
+    made[1]("key", torch.neg, torch.ones(2))
+    call = recorded["denoise"].last
+    assert call is not None
+    assert call.function(*call.inputs).tolist() == [-1, -1]
+    assert recorded["encode"].last is None
