@@ -19,7 +19,7 @@ from mezzotint.cli.keys import DataDir
 from mezzotint.types import ConfigError
 
 if TYPE_CHECKING:
-    from mezzotint.config import Config
+    from mezzotint.config import Config, LoadedConfig
     from mezzotint.jobs.database import Database
     from mezzotint.server.history import History
     from mezzotint.server.keys import Keyring
@@ -64,13 +64,15 @@ AllowedHost = Annotated[
     ),
 ]
 MaxQueue = Annotated[
-    int,
+    int | None,
     typer.Option(
         metavar="N",
         min=1,
         max=10_000,
-        help="Pictures accepted and not finished; beyond, clients are told to wait.",
+        help="Pictures accepted and not finished; beyond, clients are told to wait. 64 unless an "
+        "admin changed it.",
         rich_help_panel=_SERVER,
+        show_default=False,
     ),
 ]
 
@@ -88,7 +90,7 @@ def serve(
     api_key: ApiKey = None,
     root_path: RootPath = "",
     allowed_host: AllowedHost = None,
-    max_queue: MaxQueue = 64,
+    max_queue: MaxQueue = None,
     data_dir: DataDir = None,
     open_page: Open = False,
     device: opt.Device = None,
@@ -114,19 +116,21 @@ def serve(
     }
     from mezzotint.config import load
 
-    config = load(flags).config
+    loaded = load(flags)
     _need_server_packages()
     from mezzotint.models.locate import locate
     from mezzotint.server import logs, run
     from mezzotint.server.app import create_app
     from mezzotint.server.settings import Settings
     from mezzotint.server.source import RunnerSource
+    from mezzotint.server.tuning import MAX_QUEUE, start_values
 
-    path = locate(config.model)
+    path = locate(loaded.config.model)
     root_path, hosts = _checked_root(root_path), _allowed(host, allowed_host or ())
     source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
     with ExitStack() as stack:
         history = stack.enter_context(_open_history(data_dir))
+        config = _with_stored(loaded, history.gallery.database)
         keys = stack.enter_context(_open_keys(api_key, host, history.gallery.database))
         listener = stack.enter_context(run.listen(host, port))
         settings = Settings(
@@ -134,7 +138,9 @@ def serve(
             aliases=_aliases(config.model),
             allowed_hosts=hosts,
             root_path=root_path,
-            max_queue=max_queue,
+            max_queue=max_queue or MAX_QUEUE,
+            fixed=_fixed(loaded, max_queue),
+            running=start_values(config),
         )
         app = create_app(source, settings, history)
         url = run.address_of(listener) + root_path
@@ -142,6 +148,22 @@ def serve(
         logs.configure()
         server.run(sockets=[listener])
     _leave(source)
+
+
+def _with_stored(loaded: LoadedConfig, database: Database) -> Config:
+    """What an admin changed over HTTP counts where nothing else gives a value."""
+    from mezzotint.server.tuning import for_next_start
+
+    stored = for_next_start(database)
+    changed = {name: v for name, v in stored.items() if loaded.sources[name] == "default"}
+    return loaded.config.model_copy(update=changed)
+
+
+def _fixed(loaded: LoadedConfig, max_queue: int | None) -> frozenset[str]:
+    """Settings that no admin may change over HTTP: their values were given here."""
+    given = {name for name, source in loaded.sources.items() if source != "default"}
+    own = {"metadata"}  # of the server, whatever the configuration says of other commands
+    return frozenset(given - own | ({"max_queue"} if max_queue else set()))
 
 
 def _announce(url: str, model: str | None, open_page: bool) -> None:
@@ -176,29 +198,23 @@ def _open_history(data_dir: Path | None) -> Iterator[History]:
 
 @contextmanager
 def _open_keys(flag: str | None, host: str, database: Database) -> Iterator[Keyring]:
-    """Who may call: by stored keys if there ever was one, else by given ones, else anyone here.
+    """Who may call: holders of stored and of given keys; anyone here, while there are none.
 
     Revoked keys count: whoever revokes the last one does not mean to open the server.
     """
     from mezzotint.config import KEY_VARIABLE
-    from mezzotint.jobs.keys import list_keys
-    from mezzotint.server.keys import FixedKeys, NoKeys, StoredKeys
+    from mezzotint.server.keys import FixedKeys, StoredKeys
     from mezzotint.server.run import is_loopback
 
     given = [key for key in (flag, os.environ.get(KEY_VARIABLE)) if key is not None]
-    if database.read(list_keys):
-        with closing(StoredKeys(database, FixedKeys(given))) as keys:
-            yield keys
-    elif given:
-        yield FixedKeys(given)
-    elif is_loopback(host):
-        yield NoKeys()
-    else:
-        raise ConfigError(
-            f"--host {host} opens the server to other machines and there is no key; make one with "
-            f"`mezzotint keys add NAME` or set {KEY_VARIABLE}, or leave --host out to serve this "
-            "machine alone"
-        )
+    with closing(StoredKeys(database, FixedKeys(given))) as keys:
+        if not keys.required and not is_loopback(host):
+            raise ConfigError(
+                f"--host {host} opens the server to other machines and there is no key; make one "
+                f"with `mezzotint keys add NAME` or set {KEY_VARIABLE}, or leave --host out to "
+                "serve this machine alone"
+            )
+        yield keys
 
 
 def _aliases(model: str | None) -> tuple[str, ...]:

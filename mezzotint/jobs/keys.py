@@ -65,6 +65,11 @@ def verify(connection: Connection, token: str) -> Key | None:
     return _key(row)
 
 
+def any_key(connection: Connection) -> bool:
+    """Whether a key was ever made."""
+    return connection.execute(select(keys.c.id).limit(1)).first() is not None
+
+
 def live(connection: Connection, id: str) -> Key | None:
     """A key by id; None when there is none or it was revoked."""
     row = connection.execute(select(keys).where(keys.c.id == id)).first()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from mezzotint.server.capabilities import capabilities_router
 from mezzotint.server.edge import Edge
 from mezzotint.server.health import health_router
 from mezzotint.server.history import History
+from mezzotint.server.housekeeping import Housekeeper
 from mezzotint.server.images_api import images_router
 from mezzotint.server.keys_api import keys_router
 from mezzotint.server.metrics import Metrics, metrics_router
@@ -29,7 +31,9 @@ from mezzotint.server.security import OPEN, Gate
 from mezzotint.server.session_api import session_router
 from mezzotint.server.sessions import COOKIE, Sessions
 from mezzotint.server.settings import Settings
+from mezzotint.server.settings_api import settings_router
 from mezzotint.server.source import RunnerSource
+from mezzotint.server.tuning import Live, Tuning
 from mezzotint.version import __version__
 
 _ABOUT = (
@@ -43,14 +47,23 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
 
     Without a `history` there is no gallery.
     """
-    queue = Queue(settings.max_queue)
+    database = None if history is None else history.gallery.database
+    tuning = Tuning(
+        Live(max_queue=settings.max_queue),
+        database,
+        fixed=settings.fixed,
+        running=settings.running,
+    )
+    queue = Queue(lambda: tuning.now.max_queue)
     metrics = Metrics(source, queue)
     sessions = Sessions(settings.keys)
     app = FastAPI(
         title="Mezzotint",
         description=_ABOUT,
         version=__version__,
-        lifespan=_lifespan(source),
+        lifespan=_lifespan(
+            source, None if history is None else Housekeeper(history.gallery, tuning)
+        ),
         docs_url=None,  # these pages would load scripts from another site
         redoc_url=None,
         redirect_slashes=False,
@@ -58,8 +71,9 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     service = ImagesService(
         source=source,
         queue=queue,
-        results=Results(settings.results_bytes, settings.results_s),
+        results=Results(lambda: tuning.now.results_mib * 2**20, settings.results_s),
         metrics=metrics,
+        tuning=tuning,
         aliases=settings.aliases,
         created=int(time.time()),
     )
@@ -67,27 +81,30 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     app.include_router(health_router(source))
     app.include_router(metrics_router(metrics))
     app.include_router(capabilities_router(source, history=history is not None))
-    app.include_router(
-        presets_router(source, None if history is None else history.gallery.database)
-    )
+    app.include_router(presets_router(source, database))
     app.include_router(session_router(sessions, root_path=settings.root_path))
     if history is not None:
         app.include_router(images_router(history, settings.root_path))
         app.include_router(keys_router(history.gallery.database))
+        app.include_router(settings_router(tuning))
     app.include_router(page_router(read_page(BUILT, settings.root_path)))
     errors.install(app)
     app.add_middleware(Gate, settings=settings, sessions=sessions)
     app.add_middleware(Edge, metrics=metrics, root_path=settings.root_path)  # added last: outermost
-    document = _document(app, with_keys=settings.keys.required)
-    app.openapi = lambda: document  # type: ignore[method-assign]
+    document = cache(partial(_document, app))
+    app.openapi = lambda: document(with_keys=settings.keys.required)  # type: ignore[method-assign]
     return app
 
 
-def _lifespan(source: RunnerSource) -> Any:
+def _lifespan(source: RunnerSource, housekeeper: Housekeeper | None) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         source.start()
+        if housekeeper is not None:
+            housekeeper.start()
         yield
+        if housekeeper is not None:
+            await asyncio.to_thread(housekeeper.close)
         await asyncio.to_thread(source.close)
 
     return lifespan

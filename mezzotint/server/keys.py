@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Literal, Protocol
 
 from mezzotint.jobs.database import Database
-from mezzotint.jobs.keys import live, note_use, verify
+from mezzotint.jobs.keys import any_key, live, note_use, verify
 from mezzotint.jobs.store import LOCAL
 from mezzotint.types import ConfigError
 
@@ -62,10 +62,13 @@ class NoKeys:
 class FixedKeys:
     """Keys given at the start: hashed at once, so that no dump of this object shows one."""
 
-    required = True
-
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = tuple(_digest(_checked(key)) for key in keys)
+
+    @property
+    def required(self) -> bool:
+        """Whether any was given."""
+        return bool(self._digests)
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is. Every key is compared to its end, whatever the answer."""
@@ -81,15 +84,22 @@ class FixedKeys:
 class StoredKeys:
     """The keys that `mezzotint keys` made, read anew at each call, beside those given at the start.
 
-    A key that is added or revoked meanwhile counts from the next call on.
+    A key that is added or revoked meanwhile counts from the next call on; the first one closes a
+    server that was open till then, for good.
     """
-
-    required = True
 
     def __init__(self, database: Database, given: FixedKeys) -> None:
         self._database = database
         self._given = given
+        self._required = given.required
         self._notes = ThreadPoolExecutor(1, thread_name_prefix="mezzotint-keys")
+
+    @property
+    def required(self) -> bool:
+        """Whether there is a key, or ever was one: revoking the last does not open the server."""
+        if not self._required:
+            self._required = self._database.read(any_key)
+        return self._required
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is; None when it is nobody's or was revoked."""

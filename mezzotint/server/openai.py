@@ -29,6 +29,7 @@ from mezzotint.server.schema import (
 )
 from mezzotint.server.source import RunnerSource
 from mezzotint.server.translate import check_model, served_names, to_requests
+from mezzotint.server.tuning import Tuning
 from mezzotint.types import Format, Image, MezzotintError
 
 _FORMATS: dict[str, Format] = {"image/png": "png", "image/webp": "webp", "image/jpeg": "jpeg"}
@@ -44,6 +45,7 @@ class ImagesService:
     queue: Queue
     results: Results
     metrics: Metrics
+    tuning: Tuning
     aliases: tuple[str, ...]
     created: int  # Unix seconds
 
@@ -105,7 +107,7 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
     format = raw or call.output_format or "png"
     started = time.monotonic()
     try:
-        requests = to_requests(call, spec, format)
+        requests = to_requests(call, spec, format, service.tuning.now.metadata)
         feed = await service.queue.submit(served, requests)
     except MezzotintError as error:
         raise explain(error, http.state.request_id) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from fastapi.concurrency import run_in_threadpool
@@ -22,7 +22,7 @@ _WEIGHT = 0.1  # of the newest picture in the running mean
 class Queue:
     """Lets pictures in up to a bound; says how long to wait when there is no room."""
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: Callable[[], int]) -> None:
         self._bound = bound
         self._lock = threading.Lock()  # pictures finish in the runner's threads
         self._pending = 0
@@ -56,17 +56,18 @@ class Queue:
             ticket.future.add_done_callback(self._finished)
 
     def _reserve(self, num: int) -> None:
-        if num > self._bound:
-            raise invalid(f"n {num} is more than this server's queue, {self._bound}", "n")
+        bound = self._bound()  # an admin may change it
+        if num > bound:
+            raise invalid(f"n {num} is more than this server's queue, {bound}", "n")
         with self._lock:
-            excess = self._pending + num - self._bound
+            excess = self._pending + num - bound
             if excess <= 0:
                 self._pending += num
                 return
         wait_s = self._wait_s(excess)
         raise ApiError(
             429,
-            f"{self._pending} pictures are in the queue and {self._bound} is its limit; try again "
+            f"{self._pending} pictures are in the queue and {bound} is its limit; try again "
             f"in {wait_s} s",
             code="queue_full",
             kind="rate_limit_error",

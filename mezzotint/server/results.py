@@ -38,7 +38,7 @@ class Results:
     """
 
     def __init__(
-        self, max_bytes: int, seconds: int, clock: Callable[[], float] = time.time
+        self, max_bytes: Callable[[], int], seconds: int, clock: Callable[[], float] = time.time
     ) -> None:
         self._max_bytes = max_bytes
         self._seconds = seconds
@@ -77,7 +77,7 @@ class Results:
         now = self._clock()
         while self._kept:
             id, oldest = next(iter(self._kept.items()))
-            if oldest.expires > now and self._num_bytes <= self._max_bytes:
+            if oldest.expires > now and self._num_bytes <= self._max_bytes():
                 return
             del self._kept[id]
             self._num_bytes -= len(oldest.data)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mezzotint.server.keys import Keyring, NoKeys
+from mezzotint.server.tuning import MAX_QUEUE, Value
 
 MAX_PICTURES = 10  # of one request, as in OpenAI's contract
 MAX_BODY_BYTES = 2**20
@@ -20,6 +22,7 @@ class Settings:
     aliases: tuple[str, ...] = ()  # names clients may use besides the model's own
     allowed_hosts: tuple[str, ...] = ()  # host names besides localhost and IP addresses
     root_path: str = ""  # where a reverse proxy mounts the server, as in /pictures
-    max_queue: int = 64  # pictures accepted and not finished
-    results_bytes: int = 256 * 2**20  # of pictures kept for `url` results
+    max_queue: int = MAX_QUEUE  # pictures accepted and not finished
+    fixed: frozenset[str] = frozenset()  # settings that no admin may change
+    running: Mapping[str, Value] = field(default_factory=dict)  # those of the next start, as now
     results_s: int = 3600  # how long such a link is good

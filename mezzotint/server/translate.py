@@ -9,7 +9,7 @@ from mezzotint.models.spec import ModelSpec
 from mezzotint.samplers import flow_sigmas
 from mezzotint.server.errors import ApiError, invalid
 from mezzotint.server.schema import GenerationRequest, Quality, ReportedQuality
-from mezzotint.types import Format, Recipe, Request
+from mezzotint.types import Format, MetadataLevel, Recipe, Request
 
 _STEPS_RATIO: dict[Quality, float] = {
     "low": 0.5,
@@ -37,7 +37,9 @@ def check_model(asked: str | None, names: Sequence[str]) -> None:
     raise ApiError(404, message, code="model_not_found", param="model")
 
 
-def to_requests(call: GenerationRequest, spec: ModelSpec, format: Format) -> list[Request]:
+def to_requests(
+    call: GenerationRequest, spec: ModelSpec, format: Format, metadata: MetadataLevel
+) -> list[Request]:
     """One engine request a picture, with consecutive seeds; RequestError beyond the limits."""
     _check_shift(call, spec)
     width, height = _size(call)
@@ -52,7 +54,7 @@ def to_requests(call: GenerationRequest, spec: ModelSpec, format: Format) -> lis
         preset=call.preset,
         previews=call.partial_images or 0,
         format=format,
-        metadata="minimal",  # prompts may be private, and these files travel
+        metadata=metadata,
     )
     return series(request, call.n or 1, spec)
 

@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 from mezzotint.cli import serve as command
 from mezzotint.cli.app import app
-from mezzotint.config import KEY_VARIABLE
+from mezzotint.config import KEY_VARIABLE, load
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.keys import list_keys
 from mezzotint.jobs.place import DataFolder
 from mezzotint.server import run
 from mezzotint.server.keys import Caller
+from mezzotint.server.tuning import Live, Tuning
 from mezzotint.types import ConfigError, ResourceError
 
 
@@ -63,6 +64,23 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def test_this_machine_needs_none(host: str, database: Database) -> None:
     with command._open_keys(None, host, database) as keys:
         assert not keys.required
+
+
+def test_the_first_key_closes_an_open_server(tmp_path: Path, database: Database) -> None:
+    with command._open_keys(None, "127.0.0.1", database) as keys:
+        assert not keys.required
+        token = keys_command("add", "alice", "--data-dir", str(tmp_path))
+        assert keys.required
+        assert keys.find(token)
+
+
+def test_stored_settings_count_where_nothing_else_gives_a_value(database: Database) -> None:
+    Tuning(Live(), database).change({"producer": "公司", "caption_cache_mib": 7})
+    loaded = load({"caption_cache_mib": 9}, {})
+    config = command._with_stored(loaded, database)
+    assert (config.producer, config.caption_cache_mib) == ("公司", 9)
+    assert command._fixed(loaded, None) == {"caption_cache_mib"}
+    assert command._fixed(load({}, {"MEZZOTINT_PRODUCER": "x"}), 5) == {"producer", "max_queue"}
 
 
 def test_keys_come_from_the_flag_and_the_environment(

@@ -350,7 +350,7 @@ def test_a_failing_picture_says_nothing_of_our_insides(
 
 def test_links_end_with_their_time_and_their_room() -> None:
     now = 1000.0
-    results = Results(100, 60, clock=lambda: now)
+    results = Results(lambda: 100, 60, clock=lambda: now)
     first = results.keep(b"a" * 60, "png")
     assert results.open(first) is not None
     second = results.keep(b"b" * 60, "png")
@@ -360,7 +360,7 @@ def test_links_end_with_their_time_and_their_room() -> None:
     now += 60
     assert results.open(second) is None
     assert results.num_bytes == 0
-    assert Results(100, 60, clock=lambda: now).open(second) is None
+    assert Results(lambda: 100, 60, clock=lambda: now).open(second) is None
 
 
 def test_requests_under_way_are_finished_at_the_end() -> None:

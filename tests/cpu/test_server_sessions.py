@@ -17,7 +17,7 @@ from mezzotint.server.sessions import COOKIE, MAX_SESSIONS, SESSION_S, Sessions
 SESSION = "/api/v1/session"
 KEYS = "/api/v1/keys"
 OWN = {"Origin": "http://testserver"}
-ADMIN_ONLY = {KEYS, f"{KEYS}/{{id}}"}
+ADMIN_ONLY = {KEYS, f"{KEYS}/{{id}}", "/api/v1/settings"}
 
 
 @pytest.fixture
@@ -125,6 +125,14 @@ def test_every_route_refuses_a_cookie_that_another_page_makes_a_browser_send(
     assert walked >= 6
 
 
+def test_a_link_from_another_port_leads_to_the_page_and_to_nothing_else(world: World) -> None:
+    page = page_of(world, "k-admin")
+    other = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"}
+    assert page.get("/", headers=other).status_code == 200
+    assert not page.get(SESSION, headers=other).json()["signed_in"]
+    assert page.get(API, headers=other).status_code == 403
+
+
 def test_reading_takes_the_cookie_of_a_page_or_a_bookmark_alone(world: World) -> None:
     page = page_of(world, "k-admin")
     for site, status in (("none", 200), ("same-origin", 200), ("same-site", 403)):
@@ -143,7 +151,7 @@ def test_only_admins_manage_keys(world: World) -> None:
     for method, path in routes_of(world.app):
         if path not in ADMIN_ONLY:
             continue
-        body = {"name": "x"} if method == "POST" else None
+        body = {"POST": {"name": "x"}, "PATCH": {"max_queue": 1}}.get(method)
         answer = world.http.request(
             method, path.replace("{id}", "abc"), headers=world.user, json=body
         )

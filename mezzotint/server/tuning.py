@@ -1,0 +1,247 @@
+"""What an admin may change of a running server: an allow-list, kept in the history."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+from mezzotint.config import Config, make
+from mezzotint.jobs import settings as stored_settings
+from mezzotint.jobs.database import Database
+from mezzotint.types import MetadataLevel, RequestError
+
+MAX_QUEUE = 64
+
+Kind = Literal["integer", "number", "choice", "text"]
+Value = int | float | str
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """Settings that count from the next request on."""
+
+    max_queue: int = MAX_QUEUE
+    results_mib: int = 256
+    metadata: MetadataLevel = "minimal"  # prompts may be private, and these files travel
+    keep_pictures: int = 0  # 0: all
+    keep_days: float = 0.0
+    keep_gib: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knob:
+    """One setting that may be changed; its bounds include both ends."""
+
+    name: str
+    en: str
+    zh: str
+    kind: Kind
+    min: float | None = None
+    max: float | None = None  # of a text: characters
+    choices: tuple[str, ...] = ()
+    live: bool = True  # false: counts from the next start on
+
+    @property
+    def default(self) -> Value:
+        """What holds where nobody said anything."""
+        value: Value = getattr(Live() if self.live else make(), self.name)
+        return value
+
+    def check(self, value: object) -> Value:
+        """The value; RequestError when it is none of this setting's."""
+        match self.kind, value:
+            case "integer", int() if not isinstance(value, bool) and self._within(value):
+                return value
+            case "number", int() | float() if not isinstance(value, bool) and self._within(value):
+                return float(value)
+            case "choice", str() if value in self.choices:
+                return value
+            case "text", str() if value.isprintable() and 0 < len(value) <= (self.max or 0):
+                return value
+        raise RequestError(f"{self.name} must be {self._wanted()}")
+
+    def _within(self, value: float) -> bool:
+        return math.isfinite(value) and (self.min or 0) <= value <= (self.max or math.inf)
+
+    def _wanted(self) -> str:
+        if self.kind == "choice":
+            return f"one of {', '.join(self.choices)}"
+        if self.kind == "text":
+            return f"a printable text of 1 to {self.max:g} characters"
+        noun = "a whole number" if self.kind == "integer" else "a number"
+        return f"{noun} from {self.min:g} to {self.max:g}"
+
+
+KNOBS = (
+    Knob(
+        name="max_queue",
+        en="Pictures accepted and not finished; beyond, clients are told to wait.",
+        zh="已接受而未完成的图片数上限；超出时客户端会被告知稍候。",
+        kind="integer",
+        min=1,
+        max=10_000,
+    ),
+    Knob(
+        name="results_mib",
+        en="Memory for pictures behind signed links, MiB; the oldest make room.",
+        zh="签名链接所指图片占用的内存（MiB）；最旧的先让位。",
+        kind="integer",
+        min=1,
+        max=65_536,
+    ),
+    Knob(
+        name="metadata",
+        en="What files say of how they were made; every level but none marks them as made by AI.",
+        zh="图片文件中写入的生成信息；除 none 外都带有 AI 生成标识。",
+        kind="choice",
+        choices=get_args(MetadataLevel),
+    ),
+    Knob(
+        name="keep_pictures",
+        en="Pictures kept; the oldest without a star go first. 0: all.",
+        zh="保留的图片数；未加星标的最旧图片先删除。0：全部保留。",
+        kind="integer",
+        min=0,
+        max=10_000_000,
+    ),
+    Knob(
+        name="keep_days",
+        en="Days that pictures without a star are kept. 0: for ever.",
+        zh="未加星标的图片保留的天数。0：永久。",
+        kind="number",
+        min=0,
+        max=36_500,
+    ),
+    Knob(
+        name="keep_gib",
+        en="Disk for pictures without a star, GiB; the oldest go first. 0: no limit.",
+        zh="未加星标的图片占用的磁盘上限（GiB）；最旧的先删除。0：不限。",
+        kind="number",
+        min=0,
+        max=1_000_000,
+    ),
+    Knob(
+        name="producer",
+        en="The producer named in the AI-content marks of files.",
+        zh="写入图片 AI 生成标识中的生产者名称。",
+        kind="text",
+        max=200,
+        live=False,
+    ),
+    Knob(
+        name="caption_cache_mib",
+        en="Memory for encoded prompts that are used again, MiB.",
+        zh="缓存已编码提示词的内存（MiB）。",
+        kind="integer",
+        min=0,
+        max=65_536,
+        live=False,
+    ),
+)
+_BY_NAME = {knob.name: knob for knob in KNOBS}
+
+
+class Tuning:
+    """The settings that hold now; safe to read and change from any thread.
+
+    Those that were changed live are in `now`; those for the next start wait in the history.
+    """
+
+    def __init__(
+        self,
+        start: Live,
+        database: Database | None,
+        *,
+        fixed: frozenset[str] = frozenset(),
+        running: Mapping[str, Value] | None = None,
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._database = database
+        self._fixed = fixed  # given by whoever started the server
+        self._running = dict(running or {})  # those that hold until the next start
+        self._now_us = now_us
+        self._lock = threading.Lock()
+        self._watchers: list[Callable[[], None]] = []
+        self._stored = {} if database is None else stored_values(database)
+        live: dict[str, Any] = {
+            n: v for n, v in self._stored.items() if _BY_NAME[n].live and n not in fixed
+        }
+        self.now = replace(start, **live)
+
+    def is_fixed(self, knob: Knob) -> bool:
+        """Whether the command line, the environment or the configuration file decides it."""
+        return knob.name in self._fixed
+
+    def active(self, knob: Knob) -> Value:
+        """What holds now."""
+        value: Value = (
+            getattr(self.now, knob.name)
+            if knob.live
+            else self._running.get(knob.name, knob.default)
+        )
+        return value
+
+    def chosen(self, knob: Knob) -> Value:
+        """What holds from the next start on."""
+        if knob.live or self.is_fixed(knob):
+            return self.active(knob)
+        return self._stored.get(knob.name, self.active(knob))
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back after each change, from the thread that made it."""
+        self._watchers.append(callback)
+
+    def change(self, values: Mapping[str, object]) -> None:
+        """Change all of these or none. RequestError names the first that cannot be."""
+        checked = {name: self._check(name, value) for name, value in values.items()}
+        with self._lock:
+            if self._database is not None:
+                self._database.write(_store, checked, self._now_us())
+            self._stored |= checked
+            live: dict[str, Any] = {n: v for n, v in checked.items() if _BY_NAME[n].live}
+            self.now = replace(self.now, **live)
+        for callback in self._watchers:
+            callback()
+
+    def _check(self, name: str, value: object) -> Value:
+        knob = _BY_NAME.get(name)
+        if knob is None:
+            known = ", ".join(_BY_NAME)
+            raise RequestError(f"there is no setting of this name to change; there are {known}")
+        if self.is_fixed(knob):
+            raise RequestError(
+                f"{name} was given when the server was started; leave it out there to change it"
+            )
+        return knob.check(value)
+
+
+def stored_values(database: Database) -> dict[str, Value]:
+    """The settings that were changed, without those that this version does not take."""
+    found = {}
+    for name, value in database.read(stored_settings.all_settings).items():
+        try:
+            found[name] = _BY_NAME[name].check(value)
+        except (KeyError, RequestError):
+            _log.warning("a stored setting is not this version's", extra={"setting": name})
+    return found
+
+
+def for_next_start(database: Database) -> dict[str, Value]:
+    """Stored settings of the configuration, which count where nothing else gives a value."""
+    return {n: v for n, v in stored_values(database).items() if not _BY_NAME[n].live}
+
+
+def start_values(config: Config) -> dict[str, Value]:
+    """What a configuration says of the settings that hold until the next start."""
+    return {knob.name: getattr(config, knob.name) for knob in KNOBS if not knob.live}
+
+
+def _store(connection: Any, values: Mapping[str, Value], now_us: int) -> None:
+    for name, value in values.items():
+        stored_settings.put(connection, name, value, now_us)
