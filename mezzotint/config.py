@@ -33,8 +33,8 @@ class Config(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: a GPU if there is one"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on a GPU, fp32 on the CPU"
+    precision: Literal["auto", "fp32", "bf16", "fp8"] = Field(
+        "auto", description="auto: bf16 on a GPU, fp32 on the CPU; fp8: the fast one, approximate"
     )
     deterministic: bool = Field(False, description="same bytes for the same request in any company")
     graphs: bool = Field(True, description="replay CUDA graphs on a GPU")

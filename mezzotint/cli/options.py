@@ -135,7 +135,12 @@ Device = Annotated[
 ]
 Precision = Annotated[
     str | None,
-    _option(_MACHINE, "--precision", "auto|fp32|bf16", "[default: bf16 on a GPU, fp32 on the CPU]"),
+    _option(
+        _MACHINE,
+        "--precision",
+        "auto|fp32|bf16|fp8",
+        "fp8 is fast and approximate. [default: bf16 on a GPU]",
+    ),
 ]
 Deterministic = Annotated[
     bool | None,

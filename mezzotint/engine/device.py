@@ -9,8 +9,9 @@ import torch
 from mezzotint.config import Config
 from mezzotint.types import ResourceError
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-_BF16_CAPABILITY = (8, 0)
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
+_CAPABILITIES = {"bf16": (8, 0), "fp8": (8, 9)}  # the oldest GPUs that have them
+_INSTEAD = {"bf16": "fp32", "fp8": "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Device:
     dtype: torch.dtype
     precision: str
     name: str
+
+    @property
+    def fp8(self) -> bool:
+        """Whether the large products run in FP8; on a CPU they are emulated, with no gain."""
+        return self.precision == "fp8"
 
 
 def choose_device(config: Config) -> Device:
@@ -35,16 +41,17 @@ def choose_device(config: Config) -> Device:
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if kind == "cuda" else "fp32"
-    if kind == "cuda" and precision == "bf16":
-        _check_bf16()
+    if kind == "cuda" and precision in _CAPABILITIES:
+        _check_capability(precision)
     name = torch.cuda.get_device_name() if kind == "cuda" else "cpu"
     return Device(torch.device(kind), _DTYPES[precision], precision, name)
 
 
-def _check_bf16() -> None:
-    capability = torch.cuda.get_device_capability()
-    if capability < _BF16_CAPABILITY:
+def _check_capability(precision: str) -> None:
+    found, needed = torch.cuda.get_device_capability(), _CAPABILITIES[precision]
+    if found < needed:
         raise ResourceError(
-            f"{torch.cuda.get_device_name()} (compute capability {capability[0]}.{capability[1]}) "
-            "has no bf16, which needs 8.0 or newer; use --precision fp32"
+            f"{torch.cuda.get_device_name()} (compute capability {found[0]}.{found[1]}) has no "
+            f"{precision}, which needs {needed[0]}.{needed[1]} or newer; use --precision "
+            f"{_INSTEAD[precision]}"
         )

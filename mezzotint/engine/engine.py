@@ -28,7 +28,7 @@ from mezzotint.images.file import encode
 from mezzotint.models.find import load, load_random_weights
 from mezzotint.models.locate import locate
 from mezzotint.models.recipe import resolve, series
-from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, run_eagerly
+from mezzotint.models.spec import Build, LoadedModel, ModelSpec, run_eagerly
 from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
 
@@ -180,19 +180,21 @@ class Engine:
 
 def _load(config: Config, place: Device, graphs: GraphTally) -> LoadedModel:
     on_gpu = place.device.type == "cuda"
-    make_replay: MakeReplay = graphs.make if on_gpu and config.graphs else lambda: run_eagerly
-    cache = config.caption_cache_mib
+    build = Build(
+        device=place.device,
+        dtype=place.dtype,
+        fp8=place.fp8,
+        caption_cache_mib=config.caption_cache_mib,
+        make_replay=graphs.make if on_gpu and config.graphs else lambda: run_eagerly,
+    )
     if config.random_weights is not None:
         if config.model is not None:
             raise ConfigError(
                 f"model {config.model} and random_weights {config.random_weights} exclude each "
                 "other; give one of them"
             )
-        return load_random_weights(
-            config.random_weights, place.device, place.dtype, cache, make_replay
-        )
-    path = locate(config.model)
-    return load(path, config.variant, place.device, place.dtype, cache, make_replay)
+        return load_random_weights(config.random_weights, build)
+    return load(locate(config.model), config.variant, build)
 
 
 def preview_steps(steps: int, previews: int) -> frozenset[int]:

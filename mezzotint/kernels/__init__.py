@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import Literal, overload
 
 from torch import Tensor
 
@@ -15,9 +16,11 @@ from mezzotint.kernels.add_bias import reference as _add_bias
 from mezzotint.kernels.attention import reference as _attention
 from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
+from mezzotint.kernels.fp8 import Fp8Rows, Rows
 from mezzotint.kernels.group_norm_silu import reference as _group_norm_silu
-from mezzotint.kernels.linear.reference import linear
+from mezzotint.kernels.linear import reference as _linear
 from mezzotint.kernels.qk_norm_rope import reference as _qk_norm_rope
+from mezzotint.kernels.quantize_rows import reference as _quantize_rows
 from mezzotint.kernels.residual_norm import reference as _residual_norm
 from mezzotint.kernels.rms_norm_modulate import reference as _rms_norm_modulate
 from mezzotint.kernels.segments import Segments
@@ -25,6 +28,8 @@ from mezzotint.kernels.swiglu import reference as _swiglu
 from mezzotint.kernels.to_pixels import reference as _to_pixels
 
 __all__ = [
+    "Fp8Rows",
+    "Rows",
     "Segments",
     "add_bias",
     "attention",
@@ -34,6 +39,7 @@ __all__ = [
     "group_norm_silu",
     "linear",
     "qk_norm_rope",
+    "quantize_rows",
     "residual_norm",
     "residual_norm_modulate",
     "rms_norm_modulate",
@@ -114,6 +120,26 @@ def group_norm_silu(
     return triton.group_norm_silu(x, weight, bias, num_groups, eps, silu)
 
 
+def linear(x: Rows, weight: Rows, bias: Tensor | None = None) -> Tensor:
+    """Apply one linear layer in the precision of its weight.
+
+    x [T, K], weight [N, K], bias [N] -> [T, N]. FP8 weights take FP8 rows, or quantise what they
+    are given, and have no bias.
+    """
+    if isinstance(weight, Tensor):
+        if isinstance(x, Fp8Rows):
+            raise TypeError("FP8 rows were given to a weight that is not in FP8")
+        return _linear.linear(x, weight, bias)
+    if bias is not None:
+        raise TypeError("an FP8 weight has no bias")
+    x = quantize_rows(x) if isinstance(x, Tensor) else x
+    if not x.is_cuda:
+        return _linear.linear_fp8(x, weight)
+    from mezzotint.kernels.linear import cuda  # torch's own call
+
+    return cuda.linear_fp8(x, weight)
+
+
 def qk_norm_rope(
     qkv: Tensor,
     q_weight: Tensor,
@@ -132,6 +158,15 @@ def qk_norm_rope(
     from mezzotint.kernels.qk_norm_rope import triton
 
     return triton.qk_norm_rope(*arguments)
+
+
+def quantize_rows(x: Tensor) -> Fp8Rows:
+    """Quantise each row of x [R, K] to FP8 by its largest element."""
+    if not _on_gpu(x):
+        return _quantize_rows.quantize_rows(x)
+    from mezzotint.kernels.quantize_rows import triton
+
+    return triton.quantize_rows(x)
 
 
 def residual_norm(
@@ -159,14 +194,38 @@ def residual_norm_modulate(
     gate: Tensor | None = None,
     scale: Tensor | None = None,
     index: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """residual_norm and the next sub-layer's rms_norm_modulate, in one pass over the tokens."""
-    arguments = (x, branch, post_weight, pre_weight, eps, gate, scale, index)
+    quantize: bool = False,
+) -> tuple[Tensor, Rows]:
+    """residual_norm and the next rms_norm_modulate, in one pass over the tokens."""
+    arguments = (x, branch, post_weight, pre_weight, eps, gate, scale, index, quantize)
     if not _on_gpu(x):
         return _residual_norm.residual_norm_modulate(*arguments)
     from mezzotint.kernels.residual_norm import triton
 
     return triton.residual_norm_modulate(*arguments)
+
+
+@overload
+def rms_norm_modulate(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+    quantize: Literal[False] = False,
+) -> Tensor: ...
+
+
+@overload
+def rms_norm_modulate(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+    *,
+    quantize: bool,
+) -> Rows: ...
 
 
 def rms_norm_modulate(
@@ -175,22 +234,23 @@ def rms_norm_modulate(
     eps: float,
     scale: Tensor | None = None,
     index: Tensor | None = None,
-) -> Tensor:
+    quantize: bool = False,
+) -> Rows:
     """Normalise each token of x [T, D] and scale it by its segment's row of scale [S, D]."""
     if not _on_gpu(x):
-        return _rms_norm_modulate.rms_norm_modulate(x, weight, eps, scale, index)
+        return _rms_norm_modulate.rms_norm_modulate(x, weight, eps, scale, index, quantize)
     from mezzotint.kernels.rms_norm_modulate import triton
 
-    return triton.rms_norm_modulate(x, weight, eps, scale, index)
+    return triton.rms_norm_modulate(x, weight, eps, scale, index, quantize)
 
 
-def swiglu(x: Tensor) -> Tensor:
+def swiglu(x: Tensor, quantize: bool = False) -> Rows:
     """Gate the two halves of a merged projection. x [T, 2 F] -> [T, F]."""
     if not _on_gpu(x):
-        return _swiglu.swiglu(x)
+        return _swiglu.swiglu(x, quantize)
     from mezzotint.kernels.swiglu import triton
 
-    return triton.swiglu(x)
+    return triton.swiglu(x, quantize)
 
 
 def to_pixels(x: Tensor) -> Tensor:

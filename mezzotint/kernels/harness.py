@@ -16,18 +16,21 @@ from torch import Tensor
 from mezzotint import kernels
 from mezzotint.kernels.add_bias.cases import CASES as ADD_BIAS
 from mezzotint.kernels.attention.cases import CASES as ATTENTION
-from mezzotint.kernels.case import Case, Outputs
+from mezzotint.kernels.case import Case
 from mezzotint.kernels.conv_window.cases import CASES as CONV_WINDOW
 from mezzotint.kernels.flow_step.cases import CASES as FLOW_STEP
+from mezzotint.kernels.fp8 import Fp8Rows
 from mezzotint.kernels.group_norm_silu.cases import CASES as GROUP_NORM_SILU
 from mezzotint.kernels.linear.cases import CASES as LINEAR
 from mezzotint.kernels.qk_norm_rope.cases import CASES as QK_NORM_ROPE
+from mezzotint.kernels.quantize_rows.cases import CASES as QUANTIZE_ROWS
 from mezzotint.kernels.residual_norm.cases import CASES as RESIDUAL_NORM
 from mezzotint.kernels.rms_norm_modulate.cases import CASES as RMS_NORM_MODULATE
 from mezzotint.kernels.swiglu.cases import CASES as SWIGLU
 from mezzotint.kernels.to_pixels.cases import CASES as TO_PIXELS
 
 CASES: tuple[Case, ...] = (
+    *QUANTIZE_ROWS,
     *RMS_NORM_MODULATE,
     *RESIDUAL_NORM,
     *QK_NORM_ROPE,
@@ -42,7 +45,7 @@ CASES: tuple[Case, ...] = (
 )
 MARGIN = 2.0  # an operation's error may be this many times that of plain torch operations
 
-Operation = Callable[..., Outputs]
+Operation = Callable[..., Any]  # tensors or FP8 rows, one or a tuple of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,11 @@ def check(
     """
     inputs = case.inputs(torch.Generator(device).manual_seed(seed), dtype)
     with _poison(not case.library):
-        ours = _tuple((run or operation(case))(*inputs))
-    plain_inputs = inputs if plain_dtype is None else _cast(inputs, plain_dtype)
+        outputs = (run or operation(case))(*inputs)
+    plain_inputs = _numbers(inputs, dtype) if plain_dtype is None else _cast(inputs, plain_dtype)
     plain = _tuple(case.formula(*plain_inputs))
     truth = _tuple(case.formula(*_cast(inputs, torch.float64)))
+    ours = _unpadded(outputs, truth)
     _check_shapes(case, ours, truth)
     return Check(
         tuple(_error(x, y) for x, y in zip(ours, truth, strict=True)),
@@ -187,12 +191,27 @@ def _poison(wanted: bool) -> Iterator[None]:
 
 
 def _cast(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
-    floats = (isinstance(x, Tensor) and x.is_floating_point() for x in inputs)
-    return tuple(x.to(dtype) if cast else x for x, cast in zip(inputs, floats, strict=True))
+    numbers = _numbers(inputs, dtype)
+    floats = (isinstance(x, Tensor) and x.is_floating_point() for x in numbers)
+    return tuple(x.to(dtype) if cast else x for x, cast in zip(numbers, floats, strict=True))
 
 
-def _tuple(outputs: Outputs) -> tuple[Tensor, ...]:
+def _numbers(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
+    """FP8 rows as the numbers they stand for."""
+    return tuple(x.dequantize(dtype) if isinstance(x, Fp8Rows) else x for x in inputs)
+
+
+def _tuple(outputs: Any) -> tuple[Any, ...]:
     return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def _unpadded(outputs: Any, truth: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """What an operation wrote, as plain tensors; FP8 rows without the columns that pad them."""
+    numbers = _numbers(_tuple(outputs), torch.float32)
+    return tuple(
+        x[:, : y.shape[1]] if isinstance(wrote, Fp8Rows) else x
+        for wrote, x, y in zip(_tuple(outputs), numbers, truth, strict=True)
+    )
 
 
 def _check_shapes(case: Case, ours: tuple[Tensor, ...], truth: tuple[Tensor, ...]) -> None:

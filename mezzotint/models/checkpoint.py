@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mezzotint.models.config_file import MAX_INDEX_BYTES, read_config, short
+from mezzotint.models.materialize import materialize
 from mezzotint.models.safetensors_file import (
     AGAIN,
     QUANTISED,
@@ -78,23 +79,30 @@ class Weights:
 
     sources: Mapping[str, tuple[StoredTensor, ...]]  # our parameter -> rows in order
 
-    def fill(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        """Give every parameter of a module (on the meta device) its values, one by one.
+    def fill(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        fp8: Container[str] = (),
+    ) -> None:
+        """Give every parameter of a module (on the meta device) its values; see materialize.
 
-        Peak memory is the result and one tensor. Each value is a copy in memory of its own: the
-        files may go once this returns. ModelError where parameters and tensors do not match.
+        Each value is a copy in memory of its own: the files may go once this returns. ModelError
+        where parameters and tensors do not match.
         """
-        parameters = dict(module.named_parameters())
-        if odd := parameters.keys() ^ self.sources.keys():
+        if odd := dict(module.named_parameters()).keys() ^ self.sources.keys():
             raise ModelError(
                 f"{type(module).__name__} and its checkpoint do not match in {min(odd)}; "
                 "give the module the checkpoint's own configuration"
             )
-        for name, parameter in parameters.items():
-            owner, _, leaf = name.rpartition(".")
-            value = torch.empty(parameter.shape, dtype=dtype, device=device)
+
+        def read(name: str, shape: torch.Size) -> torch.Tensor:
+            value = torch.empty(shape, dtype=dtype, device=device)
             _read_rows(name, self.sources[name], value)
-            setattr(module.get_submodule(owner), leaf, nn.Parameter(value, requires_grad=False))
+            return value
+
+        materialize(module, read, fp8)
 
 
 def inside(root: Path, path: Path) -> Path:

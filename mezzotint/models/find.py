@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from mezzotint.models.locate import BUNDLED
-from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, Tokenize, run_eagerly
+from mezzotint.models.spec import Build, LoadedModel, ModelSpec, Tokenize
 from mezzotint.models.zimage import model as zimage
 from mezzotint.models.zimage.prompt import PromptTokenizer
 from mezzotint.models.zimage.random_weights import RandomName, load_random, random_spec
@@ -31,26 +29,11 @@ def open_tokenizer(path: Path, variant: str | None = None) -> Tokenize:
     return PromptTokenizer(checkpoint.tokenizer_file, limits.max_prompt_tokens)
 
 
-def load(
-    path: Path,
-    variant: str | None,
-    device: torch.device,
-    dtype: torch.dtype,
-    caption_cache_mib: int,
-    make_replay: MakeReplay = lambda: run_eagerly,
-) -> LoadedModel:
+def load(path: Path, variant: str | None, build: Build) -> LoadedModel:
     """Read the model at `path` onto a device. ModelError names what is wrong and the remedy."""
-    checkpoint = open_checkpoint(path, variant)
-    return zimage.load(checkpoint, device, dtype, caption_cache_mib, make_replay)
+    return zimage.load(open_checkpoint(path, variant), build)
 
 
-def load_random_weights(
-    name: RandomName,
-    device: torch.device,
-    dtype: torch.dtype,
-    caption_cache_mib: int,
-    make_replay: MakeReplay = lambda: run_eagerly,
-) -> LoadedModel:
+def load_random_weights(name: RandomName, build: Build) -> LoadedModel:
     """A real model's shapes with random weights, for measuring where no weights are at hand."""
-    tokenizer = BUNDLED / "tokenizer" / "tokenizer.json"
-    return load_random(name, tokenizer, device, dtype, caption_cache_mib, make_replay)
+    return load_random(name, BUNDLED / "tokenizer" / "tokenizer.json", build)

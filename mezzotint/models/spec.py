@@ -10,6 +10,7 @@ from mezzotint.models.catalogue import Catalogue
 from mezzotint.types import Recipe
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 PREVIEW_SCALE = 8  # pixels of the picture a side for one of its preview
@@ -155,6 +156,17 @@ MakeReplay = Callable[[], Replay]  # each stage has its own
 def run_eagerly(key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """The Replay that records nothing."""
     return function(*inputs)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Build:
+    """Where and how a model is put together."""
+
+    device: torch.device
+    dtype: torch.dtype  # of weights and activations, but for those in FP8
+    fp8: bool = False  # hold the large products' weights in FP8, row by row
+    caption_cache_mib: int
+    make_replay: MakeReplay = lambda: run_eagerly
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -14,7 +14,7 @@ import torch
 
 from mezzotint.engine.slots import allocate
 from mezzotint.models.find import load
-from mezzotint.models.spec import DecodeRow, EncodeRow, LoadedModel, SlotBuffers, StepRow
+from mezzotint.models.spec import Build, DecodeRow, EncodeRow, LoadedModel, SlotBuffers, StepRow
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.patches import unpatchify
 
@@ -138,7 +138,7 @@ def distance(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("name", ["random_model", "bundled"])
 def test_float32_equals_diffusers(name: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
-    model = load(folder, None, CPU, torch.float32, 64)
+    model = load(folder, None, Build(device=CPU, dtype=torch.float32, caption_cache_mib=64))
     theirs = diffusers_pipeline(folder, torch.float32)
     for case in CASES:
         a, b = ours(model, case), theirs(case)
@@ -148,8 +148,8 @@ def test_float32_equals_diffusers(name: str, request: pytest.FixtureRequest) -> 
 
 def test_bf16_errs_at_most_half_more_than_diffusers(bundled: Path) -> None:
     """Medians over several pictures: one trajectory of large steps is a lottery in bf16."""
-    exact = load(bundled, None, CPU, torch.float32, 64)
-    fast = load(bundled, None, CPU, torch.bfloat16, 64)
+    exact = load(bundled, None, Build(device=CPU, dtype=torch.float32, caption_cache_mib=64))
+    fast = load(bundled, None, Build(device=CPU, dtype=torch.bfloat16, caption_cache_mib=64))
     theirs = diffusers_pipeline(bundled, torch.bfloat16)
     cases = [
         Case(p, 128, 128, 4, seed=s) for s, p in enumerate(("a red apple", "a dog", "two cars"))

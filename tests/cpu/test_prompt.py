@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mezzotint.models.find import load
+from mezzotint.models.spec import Build
 from mezzotint.models.zimage.prompt import TEMPLATE, PromptTokenizer
 from mezzotint.types import ModelError, RequestError
 
@@ -61,4 +62,8 @@ def test_a_tokenizer_of_another_model_is_refused(bundled: Path, tmp_path: Path) 
     tokenizer["added_tokens"].append(tokenizer["added_tokens"][0] | {"id": 5000, "content": "<x>"})
     file.write_text(json.dumps(tokenizer), encoding="utf-8")
     with pytest.raises(ModelError, match="different models"):
-        load(folder, None, torch.device("cpu"), torch.float32, 8)
+        load(
+            folder,
+            None,
+            Build(device=torch.device("cpu"), dtype=torch.float32, caption_cache_mib=8),
+        )

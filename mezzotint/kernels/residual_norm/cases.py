@@ -36,10 +36,11 @@ def add_norm_formula(
     gate: Tensor | None = None,
     scale: Tensor | None = None,
     index: Tensor | None = None,
+    quantize: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """The sum, and its norm times scale[index], rounded after each operation."""
     x = add_formula(x, branch, post, eps, gate, index)
-    return x, norm(x, pre, eps, scale, index)
+    return x, norm(x, pre, eps, scale, index, quantize)
 
 
 def inputs(
@@ -47,6 +48,7 @@ def inputs(
     width: int,
     gated: bool,
     num_weights: int,
+    quantize: bool,
     generator: torch.Generator,
     dtype: torch.dtype,
 ) -> tuple[Any, ...]:
@@ -57,11 +59,17 @@ def inputs(
     if not gated:
         return (*rows, *weights, EPS)
     tables = draw(generator, torch.float32, len(lengths), num, width).unbind(1)
-    return (*rows, *weights, EPS, *tables, segment_index(lengths, generator.device))
+    index = segment_index(lengths, generator.device)
+    return (*rows, *weights, EPS, *tables, index, *([True] if quantize else []))
 
 
 def _cases(
-    name: str, lengths: tuple[int, ...], width: int, gated: bool = True, small: bool = False
+    name: str,
+    lengths: tuple[int, ...],
+    width: int,
+    gated: bool = True,
+    small: bool = False,
+    quantize: bool = False,
 ) -> tuple[Case, ...]:
     num_tokens = sum(lengths)
     tables = (num_tokens * 8 + 4 * width * len(lengths)) if gated else 0
@@ -69,23 +77,32 @@ def _cases(
         Case(
             op,
             name,
-            partial(inputs, lengths, width, gated, num_weights),
+            partial(inputs, lengths, width, gated, num_weights, quantize),
             formula,
-            (3 + num_weights - 1) * 2 * num_tokens * width + num_weights * (2 * width + tables),
+            _row_bytes(num_weights, width, quantize) * num_tokens
+            + num_weights * (2 * width + tables),
             small=small,
         )
         for op, formula, num_weights in (
             ("residual_norm", add_formula, 1),
             ("residual_norm_modulate", add_norm_formula, 2),
         )
+        if num_weights == 2 or not quantize
     )
+
+
+def _row_bytes(num_weights: int, width: int, quantize: bool) -> int:
+    return (3 + num_weights - 1) * 2 * width - (width - 4 if quantize else 0)
 
 
 CASES = (
     *_cases("1024px", (4160,), 3840),
     *_cases("512px", (1088,), 3840),
     *_cases("mixed", (1088, 2368, 320, 576), 3840),
+    *_cases("fp8-1024px", (4160,), 3840, quantize=True),
+    *_cases("fp8-mixed", (1088, 2368, 320, 576), 3840, quantize=True),
     *_cases("caption", (64,), 3840, gated=False),
     *_cases("odd", (5, 31, 1), 256, small=True),
+    *_cases("odd-fp8", (5, 31, 1), 45, small=True, quantize=True),
     *_cases("odd-plain", (37,), 45, gated=False, small=True),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mezzotint.kernels.fp8 import Rows
 from mezzotint.kernels.rms_norm_modulate.reference import rms_norm_modulate
 
 
@@ -32,7 +33,8 @@ def residual_norm_modulate(
     gate: Tensor | None = None,
     scale: Tensor | None = None,
     index: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """residual_norm, then the next sub-layer's rms_norm_modulate, in one pass over the tokens."""
+    quantize: bool = False,
+) -> tuple[Tensor, Rows]:
+    """residual_norm, then the next rms_norm_modulate (perhaps quantised), in one pass."""
     x = residual_norm(x, branch, post_weight, eps, gate, index)
-    return x, rms_norm_modulate(x, pre_weight, eps, scale, index)
+    return x, rms_norm_modulate(x, pre_weight, eps, scale, index, quantize)

@@ -10,8 +10,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mezzotint.kernels.fp8 import Rows
 from mezzotint.kernels.launch import Launch, check_rows
-from mezzotint.kernels.rms_norm_modulate.triton import gather_rows, rms_rows, row_stride
+from mezzotint.kernels.quantize_rows.triton import store_rows
+from mezzotint.kernels.rms_norm_modulate.triton import (
+    gather_rows,
+    outputs,
+    rms_rows,
+    row_stride,
+)
 
 # By width; a tile is a number of tokens.
 LAUNCHES = {3840: Launch(1, 8)}
@@ -31,7 +38,7 @@ def residual_norm(
 ) -> Tensor:
     """The reference's operation on a GPU; `dtype` is the output's, x's unless given."""
     y = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
-    _launch(x, branch, weight, None, eps, gate, None, index, y, None, launch)
+    _launch(x, branch, weight, None, eps, gate, None, index, y, None, None, launch)
     return y
 
 
@@ -44,14 +51,15 @@ def residual_norm_modulate(
     gate: Tensor | None = None,
     scale: Tensor | None = None,
     index: Tensor | None = None,
+    quantize: bool = False,
     *,
     dtype: torch.dtype | None = None,
     launch: Launch | None = None,
-) -> tuple[Tensor, Tensor]:
-    """The reference's operation on a GPU; `dtype` is both outputs', x's unless given."""
+) -> tuple[Tensor, Rows]:
+    """The reference's operation on a GPU; `dtype` is both outputs', their own unless given."""
     y = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
-    h = torch.empty_like(y)
-    _launch(x, branch, post_weight, pre_weight, eps, gate, scale, index, y, h, launch)
+    h, values, scales = outputs(x, quantize, dtype)
+    _launch(x, branch, post_weight, pre_weight, eps, gate, scale, index, y, values, scales, launch)
     return y, h
 
 
@@ -66,10 +74,12 @@ def _launch(
     index: Tensor | None,
     y: Tensor,
     h: Tensor | None,
+    h_scale: Tensor | None,
     launch: Launch | None,
 ) -> None:
     check_rows(x=x, branch=branch, gate=gate, scale=scale)
     num_tokens, width = x.shape
+    padded = width if h is None else h.shape[1]
     launch = launch or LAUNCHES.get(width, DEFAULT)
     _residual_norm[(triton.cdiv(num_tokens, launch.tile),)](
         x,
@@ -81,6 +91,7 @@ def _launch(
         index,
         y,
         h,
+        h_scale,
         num_tokens,
         x.stride(0),
         branch.stride(0),
@@ -88,7 +99,8 @@ def _launch(
         row_stride(scale),
         eps,
         WIDTH=width,
-        BLOCK=triton.next_power_of_2(width),
+        PADDED=padded,
+        BLOCK=triton.next_power_of_2(padded),
         TILE=launch.tile,
         num_warps=launch.warps,
     )
@@ -105,6 +117,7 @@ def _residual_norm(
     index_ptr,
     y_ptr,
     h_ptr,
+    h_scale_ptr,
     num_tokens,
     x_stride,
     branch_stride,
@@ -112,6 +125,7 @@ def _residual_norm(
     scale_stride,
     eps,
     WIDTH: tl.constexpr,
+    PADDED: tl.constexpr,
     BLOCK: tl.constexpr,
     TILE: tl.constexpr,
 ):
@@ -138,4 +152,7 @@ def _residual_norm(
         if scale_ptr is not None:
             rows = gather_rows(scale_ptr, index_ptr, scale_stride, token, column, tokens)
             h *= tl.load(rows, mask=columns[None, :], other=0.0)
-        tl.store(h_ptr + places, h, mask=mask)
+        if h_scale_ptr is not None:
+            store_rows(h, h_ptr, h_scale_ptr, token, column, tokens, PADDED)
+        else:
+            tl.store(h_ptr + places, h, mask=mask)

@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 import torch
 from torch import Tensor
+
+from mezzotint.kernels.fp8 import Rows
+from mezzotint.kernels.quantize_rows.reference import quantize_rows
+
+
+@overload
+def rms_norm_modulate(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+    quantize: Literal[False] = False,
+) -> Tensor: ...
+
+
+@overload
+def rms_norm_modulate(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    scale: Tensor | None,
+    index: Tensor | None,
+    quantize: bool,
+) -> Rows: ...
 
 
 def rms_norm_modulate(
@@ -12,17 +39,19 @@ def rms_norm_modulate(
     eps: float,
     scale: Tensor | None = None,
     index: Tensor | None = None,
-) -> Tensor:
+    quantize: bool = False,
+) -> Rows:
     """Normalise each token and scale it by its segment's row.
 
     x [T, D] of any float dtype, weight [D], scale [S, D] float32 (already 1 + s) and index [T]
-    go together; without them it is a plain RMSNorm. float32 inside, rounded once to x's dtype.
+    go together; without them it is a plain RMSNorm. float32 inside, rounded once: to x's dtype,
+    or to FP8 rows.
     """
     y = x.float()
     y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + eps) * weight.float()
     if scale is not None:
         y = y * rows(scale, index)
-    return y.to(x.dtype)
+    return quantize_rows(y) if quantize else y.to(x.dtype)
 
 
 def rows(table: Tensor, index: Tensor | None) -> Tensor:

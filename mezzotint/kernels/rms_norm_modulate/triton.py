@@ -7,7 +7,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mezzotint.kernels.fp8 import Rows
 from mezzotint.kernels.launch import Launch, check_rows
+from mezzotint.kernels.quantize_rows.triton import empty_rows, store_rows
 
 # By width; a tile is a number of tokens.
 LAUNCHES = {2560: Launch(1, 4), 3840: Launch(1, 4)}
@@ -20,31 +22,45 @@ def rms_norm_modulate(
     eps: float,
     scale: Tensor | None = None,
     index: Tensor | None = None,
+    quantize: bool = False,
     *,
     dtype: torch.dtype | None = None,
     launch: Launch | None = None,
-) -> Tensor:
-    """The reference's operation on a GPU; `dtype` is the output's, x's unless given."""
+) -> Rows:
+    """The reference's operation on a GPU; `dtype` is the output's, x's or e4m3 unless given."""
     check_rows(x=x, scale=scale)
     num_tokens, width = x.shape
     launch = launch or LAUNCHES.get(width, DEFAULT)
-    y = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
+    y, values, row_scales = outputs(x, quantize, dtype)
     _rms_norm_modulate[(triton.cdiv(num_tokens, launch.tile),)](
         x,
         weight,
         scale,
         index,
-        y,
+        values,
+        row_scales,
         num_tokens,
         x.stride(0),
         row_stride(scale),
         eps,
         WIDTH=width,
-        BLOCK=triton.next_power_of_2(width),
+        PADDED=values.shape[1],
+        BLOCK=triton.next_power_of_2(values.shape[1]),
         TILE=launch.tile,
         num_warps=launch.warps,
     )
     return y
+
+
+def outputs(
+    x: Tensor, quantize: bool, dtype: torch.dtype | None
+) -> tuple[Rows, Tensor, Tensor | None]:
+    """A result shaped like x for a kernel to fill -> it, its values, its rows' scales if any."""
+    if quantize:
+        y = empty_rows(x.shape[0], x.shape[1], x.device, dtype)
+        return y, y.values, y.scale
+    plain = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
+    return plain, plain, None
 
 
 def row_stride(table: Tensor | None) -> int:
@@ -75,11 +91,13 @@ def _rms_norm_modulate(
     scale_ptr,
     index_ptr,
     y_ptr,
+    y_scale_ptr,
     num_tokens,
     x_stride,
     scale_stride,
     eps,
     WIDTH: tl.constexpr,
+    PADDED: tl.constexpr,
     BLOCK: tl.constexpr,
     TILE: tl.constexpr,
 ):
@@ -98,4 +116,7 @@ def _rms_norm_modulate(
     if scale_ptr is not None:
         rows = gather_rows(scale_ptr, index_ptr, scale_stride, token, column, token < num_tokens)
         y *= tl.load(rows, mask=columns[None, :], other=0.0)
-    tl.store(y_ptr + token[:, None] * WIDTH + column[None, :], y, mask=mask)
+    if y_scale_ptr is not None:
+        store_rows(y, y_ptr, y_scale_ptr, token, column, token < num_tokens, PADDED)
+    else:
+        tl.store(y_ptr + token[:, None] * WIDTH + column[None, :], y, mask=mask)

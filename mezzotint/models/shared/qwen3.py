@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mezzotint.kernels import Segments, attention, linear, qk_norm_rope, rms_norm_modulate, swiglu
+from mezzotint.kernels import (
+    Fp8Rows,
+    Rows,
+    Segments,
+    attention,
+    linear,
+    qk_norm_rope,
+    rms_norm_modulate,
+    swiglu,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +50,26 @@ class Layer(nn.Module):
         self.num_kv_heads = config.num_kv_heads
         qkv_width = (config.num_heads + 2 * config.num_kv_heads) * head_dim
         self.input_norm = nn.Parameter(torch.empty(hidden))
-        self.qkv = nn.Parameter(torch.empty(qkv_width, hidden))
+        self.qkv: Rows = nn.Parameter(torch.empty(qkv_width, hidden))
         self.q_norm = nn.Parameter(torch.empty(head_dim))
         self.k_norm = nn.Parameter(torch.empty(head_dim))
-        self.out = nn.Parameter(torch.empty(hidden, config.num_heads * head_dim))
+        self.out: Rows = nn.Parameter(torch.empty(hidden, config.num_heads * head_dim))
         self.post_norm = nn.Parameter(torch.empty(hidden))
-        self.gate_up = nn.Parameter(torch.empty(2 * config.intermediate_size, hidden))
-        self.down = nn.Parameter(torch.empty(hidden, config.intermediate_size))
+        self.gate_up: Rows = nn.Parameter(torch.empty(2 * config.intermediate_size, hidden))
+        self.down: Rows = nn.Parameter(torch.empty(hidden, config.intermediate_size))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, segments: Segments) -> Tensor:
         """x [T, H], cos and sin [T, D/2] float32 -> [T, H]."""
-        h = rms_norm_modulate(x, self.input_norm, self.eps)
+        h = self._norm(x, self.input_norm, self.qkv)
         x = x + self._attend(h, cos, sin, segments)
-        h = rms_norm_modulate(x, self.post_norm, self.eps)
-        return x + linear(swiglu(linear(h, self.gate_up)), self.down)
+        h = self._norm(x, self.post_norm, self.gate_up)
+        h = swiglu(linear(h, self.gate_up), quantize=isinstance(self.down, Fp8Rows))
+        return x + linear(h, self.down)
 
-    def _attend(self, h: Tensor, cos: Tensor, sin: Tensor, segments: Segments) -> Tensor:
+    def _norm(self, x: Tensor, weight: Tensor, reader: Rows) -> Rows:
+        return rms_norm_modulate(x, weight, self.eps, quantize=isinstance(reader, Fp8Rows))
+
+    def _attend(self, h: Rows, cos: Tensor, sin: Tensor, segments: Segments) -> Tensor:
         q, k, v = qk_norm_rope(
             linear(h, self.qkv),
             self.q_norm,

@@ -12,7 +12,7 @@ from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.config_file import read_config
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
-from mezzotint.models.spec import LoadedModel, MakeReplay, ModelSpec, SlotShapes
+from mezzotint.models.spec import Build, LoadedModel, ModelSpec, SlotShapes
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.cost import step_tflop
 from mezzotint.models.zimage.decode import LatentDecoder
@@ -20,6 +20,7 @@ from mezzotint.models.zimage.denoise import Denoiser
 from mezzotint.models.zimage.encode import Encoder
 from mezzotint.models.zimage.layout import padded
 from mezzotint.models.zimage.patches import PATCH_PIXELS
+from mezzotint.models.zimage.precision import TEXT_ENCODER_FP8, TRANSFORMER_FP8
 from mezzotint.models.zimage.presets import DEFAULTS, variant_of
 from mezzotint.models.zimage.preview import LatentPreview
 from mezzotint.models.zimage.prompt import PromptTokenizer
@@ -76,31 +77,31 @@ def make_spec(config: TransformerConfig, shift: float, catalogue: Catalogue | No
     )
 
 
-def load(
-    checkpoint: ZImageCheckpoint,
-    device: torch.device,
-    dtype: torch.dtype,
-    caption_cache_mib: int,
-    make_replay: MakeReplay,
-) -> LoadedModel:
-    """Read the weights onto a device, tensor by tensor, in one dtype for all three models."""
+def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
+    """Read the weights onto a device, tensor by tensor, in one precision for all three models."""
     with torch.device("meta"):
         networks = Networks(
             Qwen3(checkpoint.text_encoder),
             Transformer(checkpoint.transformer),
             Decoder(checkpoint.autoencoder),
         )
-    checkpoint.fill_text_encoder(networks.text_encoder, device, dtype)
-    checkpoint.fill_transformer(networks.transformer, device, dtype)
-    checkpoint.fill_decoder(networks.decoder, device, dtype)
+    place = (build.device, build.dtype)
+    text_fp8, transformer_fp8 = fp8_weights(build)
+    checkpoint.fill_text_encoder(networks.text_encoder, *place, text_fp8)
+    checkpoint.fill_transformer(networks.transformer, *place, transformer_fp8)
+    checkpoint.fill_decoder(networks.decoder, *place)
     return assemble(
         spec_of(checkpoint),
         checkpoint.weights_id,
         checkpoint.tokenizer_file,
         networks,
-        caption_cache_mib,
-        make_replay,
+        build,
     )
+
+
+def fp8_weights(build: Build) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the text encoder's and of the transformer's weights that are held in FP8."""
+    return (TEXT_ENCODER_FP8, TRANSFORMER_FP8) if build.fp8 else (frozenset(), frozenset())
 
 
 def assemble(
@@ -108,8 +109,7 @@ def assemble(
     weights_id: str,
     tokenizer_file: Path,
     networks: Networks,
-    caption_cache_mib: int,
-    make_replay: MakeReplay,
+    build: Build,
 ) -> LoadedModel:
     """Make the stages' programs from networks whose weights are in place."""
     tokenizer = PromptTokenizer(tokenizer_file, spec.limits.max_prompt_tokens)
@@ -125,7 +125,8 @@ def assemble(
         module.eval().requires_grad_(False)
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preview = LatentPreview(decoder, transformer.config)
-    cache_bytes = caption_cache_mib * 2**20
+    cache_bytes = build.caption_cache_mib * 2**20
+    make_replay = build.make_replay
     return LoadedModel(
         spec=spec,
         weights_id=weights_id,

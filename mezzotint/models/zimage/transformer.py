@@ -7,13 +7,16 @@ T tokens of all requests laid end to end, R requests, D = dim.
 from __future__ import annotations
 
 import math
-from typing import cast
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mezzotint.kernels import (
+    Fp8Rows,
+    Rows,
     attention,
     linear,
     qk_norm_rope,
@@ -29,6 +32,14 @@ from mezzotint.models.zimage.modulation import Modulation, Modulations
 FINAL_NORM_EPS = 1e-6
 
 
+class Entry(NamedTuple):
+    """How a block reads the stream: its first norm, its scale by time, and in what precision."""
+
+    norm: Tensor  # [D]
+    scale: Tensor | None  # [R, D] float32, already 1 + s
+    quantize: bool
+
+
 class Block(nn.Module):
     """Attention and SwiGLU between sandwich norms; modulated by time unless it reads captions."""
 
@@ -37,23 +48,31 @@ class Block(nn.Module):
         dim, hidden = config.dim, config.ffn_hidden
         self.num_heads = config.num_heads
         self.eps = config.norm_eps
-        self.qkv = nn.Parameter(torch.empty(3 * dim, dim))
+        self.qkv: Rows = nn.Parameter(torch.empty(3 * dim, dim))
         self.q_norm = nn.Parameter(torch.empty(config.head_dim))
         self.k_norm = nn.Parameter(torch.empty(config.head_dim))
-        self.out = nn.Parameter(torch.empty(dim, dim))
-        self.w13 = nn.Parameter(torch.empty(2 * hidden, dim))
-        self.w2 = nn.Parameter(torch.empty(dim, hidden))
+        self.out: Rows = nn.Parameter(torch.empty(dim, dim))
+        self.w13: Rows = nn.Parameter(torch.empty(2 * hidden, dim))
+        self.w2: Rows = nn.Parameter(torch.empty(dim, hidden))
         self.attention_norm1 = nn.Parameter(torch.empty(dim))
         self.attention_norm2 = nn.Parameter(torch.empty(dim))
         self.ffn_norm1 = nn.Parameter(torch.empty(dim))
         self.ffn_norm2 = nn.Parameter(torch.empty(dim))
         self.modulation = nn.Linear(MODULATION_WIDTH, 4 * dim) if modulated else None
 
-    def forward(self, x: Tensor, seq: Sequence, m: Modulation | None = None) -> Tensor:
-        """x [T, D] -> [T, D]."""
-        scale_msa, gate_msa = (m.scale_msa, m.gate_msa) if m else (None, None)
-        scale_mlp, gate_mlp = (m.scale_mlp, m.gate_mlp) if m else (None, None)
-        h = rms_norm_modulate(x, self.attention_norm1, self.eps, scale_msa, seq.request)
+    def entry(self, m: Modulation | None) -> Entry:
+        """What the block before must do for this one."""
+        scale = m.scale_msa if m else None
+        return Entry(self.attention_norm1, scale, isinstance(self.qkv, Fp8Rows))
+
+    def forward(
+        self, x: Tensor, h: Rows, seq: Sequence, m: Modulation | None, after: Entry | None
+    ) -> tuple[Tensor, Rows]:
+        """x, the stream [T, D], and h, x as `entry` wants it -> the same for the next block.
+
+        The last block has none after it, and returns its x for h.
+        """
+        gate_msa, scale_mlp, gate_mlp = (m.gate_msa, m.scale_mlp, m.gate_mlp) if m else (None,) * 3
         x, h = residual_norm_modulate(
             x,
             self._attend(h, seq),
@@ -63,11 +82,26 @@ class Block(nn.Module):
             gate_msa,
             scale_mlp,
             seq.request,
+            quantize=isinstance(self.w13, Fp8Rows),
         )
-        h = linear(swiglu(linear(h, self.w13)), self.w2)
-        return residual_norm(x, h, self.ffn_norm2, self.eps, gate_mlp, seq.request)
+        h = swiglu(linear(h, self.w13), quantize=isinstance(self.w2, Fp8Rows))
+        h = linear(h, self.w2)
+        if after is None:
+            x = residual_norm(x, h, self.ffn_norm2, self.eps, gate_mlp, seq.request)
+            return x, x
+        return residual_norm_modulate(
+            x,
+            h,
+            self.ffn_norm2,
+            after.norm,
+            self.eps,
+            gate_mlp,
+            after.scale,
+            seq.request,
+            quantize=after.quantize,
+        )
 
-    def _attend(self, h: Tensor, seq: Sequence) -> Tensor:
+    def _attend(self, h: Rows, seq: Sequence) -> Tensor:
         q, k, v = qk_norm_rope(
             linear(h, self.qkv),
             self.q_norm,
@@ -126,11 +160,9 @@ class Transformer(nn.Module):
         -> [sum of image tokens over segments, patch_width].
         """
         x = torch.cat([self.x_embedder(x.to(self.dtype)), self.x_pad_token])[layout.image_source]
-        for block, modulation in zip(self.noise_refiner, m.noise_refiner, strict=True):
-            x = block(x, layout.images, modulation)
+        x = _through(self.noise_refiner, x, layout.images, m.noise_refiner)
         x = torch.cat([x, captions])[layout.joint_source]
-        for block, modulation in zip(self.layers, m.layers, strict=True):
-            x = block(x, layout.joint, modulation)
+        x = _through(self.layers, x, layout.joint, m.layers)
         return self._head(x[layout.output], layout.joint.request[layout.output], m.final_scale)
 
     def refine_captions(self, features: Tensor, source: Tensor, seq: Sequence) -> Tensor:
@@ -141,9 +173,7 @@ class Transformer(nn.Module):
         """
         c = rms_norm_modulate(features.to(self.dtype), self.cap_norm, self.config.norm_eps)
         x = torch.cat([self.cap_embedder(c), self.cap_pad_token])[source]
-        for block in self.context_refiner:
-            x = block(x, seq)
-        return x
+        return _through(self.context_refiner, x, seq, (None,) * len(self.context_refiner))
 
     def modulation_rows(self, t: Tensor) -> Tensor:
         """All that the time decides. t [R], 1 - sigma -> [R, 4 * blocks + 1, D]; float32."""
@@ -156,6 +186,22 @@ class Transformer(nn.Module):
         y = functional.layer_norm(x.float(), x.shape[-1:], eps=FINAL_NORM_EPS)
         y = y * (scale if scale.shape[0] == 1 else scale[request])
         return cast("Tensor", self.final(y.to(x.dtype)))
+
+
+def _through(
+    blocks: Iterable[nn.Module], x: Tensor, seq: Sequence, modulations: Iterable[Modulation | None]
+) -> Tensor:
+    """Run blocks one after the other. Each ends in the norm that the next begins with, so that
+    the stream is read once for both."""
+    pairs = [(cast("Block", b), m) for b, m in zip(blocks, modulations, strict=True)]
+    entries = [block.entry(m) for block, m in pairs]
+    first = entries[0]
+    h = rms_norm_modulate(
+        x, first.norm, pairs[0][0].eps, first.scale, seq.request, quantize=first.quantize
+    )
+    for (block, m), after in zip(pairs, [*entries[1:], None], strict=True):
+        x, h = block(x, h, seq, m, after)
+    return x
 
 
 def _blocks(config: TransformerConfig, num: int, modulated: bool) -> nn.ModuleList:

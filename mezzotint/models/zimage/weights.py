@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -61,15 +61,25 @@ class ZImageCheckpoint:
     decoder_weights: Weights
     encoder_weights: Weights | None  # None: the VAE came without its encoder
 
-    def fill_transformer(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    def fill_transformer(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        fp8: Container[str] = (),
+    ) -> None:
         """Fill a Transformer of this checkpoint's configuration; see Weights.fill."""
-        self.transformer_weights.fill(module, device, dtype)
+        self.transformer_weights.fill(module, device, dtype, fp8)
 
     def fill_text_encoder(
-        self, module: nn.Module, device: torch.device, dtype: torch.dtype
+        self,
+        module: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        fp8: Container[str] = (),
     ) -> None:
         """Fill a Qwen3 of this checkpoint's configuration; see Weights.fill."""
-        self.text_encoder_weights.fill(module, device, dtype)
+        self.text_encoder_weights.fill(module, device, dtype, fp8)
 
     def fill_decoder(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         """Fill a Decoder of this checkpoint's configuration; see Weights.fill."""

@@ -1,0 +1,1 @@
+"""The quantize_rows operation: reference.py is its truth and the CPU's path."""

@@ -1,0 +1,27 @@
+"""Gives the parameters of a module on the meta device their values, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+
+import torch
+from torch import Tensor, nn
+
+from mezzotint.kernels import quantize_rows
+
+MakeValue = Callable[[str, torch.Size], Tensor]
+
+
+def materialize(module: nn.Module, make: MakeValue, fp8: Container[str] = ()) -> None:
+    """Replace every parameter by `make(name, shape)`; those whose last name is in `fp8` by its
+    FP8 rows. Peak memory is the result and one tensor.
+    """
+    for name, parameter in list(module.named_parameters()):
+        prefix, _, leaf = name.rpartition(".")
+        owner = module.get_submodule(prefix)
+        value = make(name, parameter.shape)
+        if leaf in fp8:
+            delattr(owner, leaf)  # torch keeps a parameter's name for parameters
+            setattr(owner, leaf, quantize_rows(value))
+        else:
+            setattr(owner, leaf, nn.Parameter(value, requires_grad=False))
