@@ -13,6 +13,7 @@ from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
 from mezzotint.models.shared.qwen3 import Qwen3Config
 from mezzotint.models.zimage import keys
 from mezzotint.models.zimage.config import TransformerConfig
+from mezzotint.models.spec import Build
 from mezzotint.models.zimage.random_weights import random_networks
 
 
@@ -40,7 +41,8 @@ class SharedWeights:
     def make(cls, sizes: Sizes, device: torch.device, dtype: torch.dtype) -> SharedWeights:
         """The very values that `Engine(random_weights=...)` has on this device."""
         parts = (sizes.transformer, sizes.text_encoder, sizes.autoencoder)
-        networks = random_networks(*parts, device, dtype)
+        build = Build(device=device, dtype=dtype, caption_cache_mib=0)
+        networks = random_networks(*parts, build)
         return cls(
             sizes,
             device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mezzotint.models.config_file import MAX_INDEX_BYTES, read_config, short
-from mezzotint.models.materialize import materialize
+from mezzotint.models.materialize import Chooses, materialize, nothing
 from mezzotint.models.safetensors_file import (
     AGAIN,
     QUANTISED,
@@ -84,7 +84,7 @@ class Weights:
         module: nn.Module,
         device: torch.device,
         dtype: torch.dtype,
-        fp8: Container[str] = (),
+        fp8: Chooses = nothing,
     ) -> None:
         """Give every parameter of a module (on the meta device) its values; see materialize.
 

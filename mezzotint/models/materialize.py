@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +10,24 @@ from torch import Tensor, nn
 from mezzotint.kernels import quantize_rows
 
 MakeValue = Callable[[str, torch.Size], Tensor]
+Chooses = Callable[[str], bool]  # by a parameter's name
 
 
-def materialize(module: nn.Module, make: MakeValue, fp8: Container[str] = ()) -> None:
-    """Replace every parameter by `make(name, shape)`; those whose last name is in `fp8` by its
-    FP8 rows. Peak memory is the result and one tensor.
+def nothing(name: str) -> bool:
+    """Chooses no parameter."""
+    return False
+
+
+def materialize(module: nn.Module, make: MakeValue, fp8: Chooses = nothing) -> None:
+    """Replace every parameter by `make(name, shape)`, those that `fp8` chooses by its FP8 rows.
+
+    Peak memory is the result and one tensor.
     """
     for name, parameter in list(module.named_parameters()):
         prefix, _, leaf = name.rpartition(".")
         owner = module.get_submodule(prefix)
         value = make(name, parameter.shape)
-        if leaf in fp8:
+        if fp8(name):
             delattr(owner, leaf)  # torch keeps a parameter's name for parameters
             setattr(owner, leaf, quantize_rows(value))
         else:

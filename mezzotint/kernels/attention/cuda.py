@@ -1,8 +1,10 @@
-"""Attention on NVIDIA GPUs: the reference's torch call, with its backend from a static table."""
+"""Attention on NVIDIA GPUs: which library does it is a static table, never a timing at start."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,22 +13,90 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mezzotint.kernels.attention.reference import attention as reference
 from mezzotint.kernels.segments import Segments
 
-# By compute capability (major), first that can do it first. On an H200 cuDNN is 1.5 to 1.7 times
-# as fast as torch's flash attention at every length from 1056 to 16416.
-BACKENDS = {9: (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION)}
-DEFAULT = (SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION)
-# Neither of them takes float32, and only the last takes grouped heads in it.
-FLOAT32 = (SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+Backend = Literal["fa4", "cudnn", "flash", "efficient"]
+
+# By compute capability (major), the best first; `python -m bench.attention` fills it. On Hopper
+# flash-attn-4 leads from 1024 tokens on and cuDNN below, where its launch costs more.
+BACKENDS: dict[int, tuple[Backend, ...]] = {9: ("fa4", "cudnn", "flash")}
+DEFAULT: tuple[Backend, ...] = ("flash", "cudnn")
+FA4_LEAST_TOKENS = 1024
+FA4_HEAD_DIMS = (64, 128)
+
+_SDPA = {
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+}
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool = False) -> Tensor:
-    """The reference's operation on a GPU: equal segments as one batch, others one by one."""
-    with sdpa_kernel(list(_backends(q.device, q.dtype)), set_priority=True):
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    segments: Segments,
+    causal: bool = False,
+    *,
+    backend: Backend | None = None,
+) -> Tensor:
+    """The reference's operation on a GPU, by `backend` or by the table."""
+    chosen = backend or choose(q, causal)
+    if chosen == "fa4":
+        return _flash_attention_4(q, k, v, segments, causal)
+    if q.dtype == torch.float32:  # neither cuDNN nor flash takes it, and only MATH groups heads
+        order = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    else:
+        order = [_SDPA[chosen], *(b for b in _SDPA.values() if b != _SDPA[chosen])]
+    with sdpa_kernel(order, set_priority=True):
         return reference(q, k, v, segments, causal)
 
 
-@lru_cache(maxsize=16)
-def _backends(device: torch.device, dtype: torch.dtype) -> tuple[SDPBackend, ...]:
-    if dtype == torch.float32:
-        return FLOAT32
-    return BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
+def choose(q: Tensor, causal: bool) -> Backend:
+    """What the table says for q [T, H, D] on its device."""
+    if q.dtype == torch.float32:
+        return "efficient"
+    return _choose(q.device, q.shape[0] >= FA4_LEAST_TOKENS, q.shape[2], causal)
+
+
+@lru_cache(maxsize=64)
+def _choose(device: torch.device, long: bool, head_dim: int, causal: bool) -> Backend:
+    order = BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
+    fa4 = long and not causal and head_dim in FA4_HEAD_DIMS and has_fa4()
+    return next(backend for backend in order if backend != "fa4" or fa4)
+
+
+@lru_cache(maxsize=1)
+def has_fa4() -> bool:
+    """Whether flash-attn-4 (the extra `fa4`) is installed."""
+    return find_spec("flash_attn") is not None and find_spec("flash_attn.cute") is not None
+
+
+def _flash_attention_4(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool) -> Tensor:
+    varlen, batched = _fa4()
+    length = segments.uniform_length
+    if length is not None:
+        q, k, v = (x.unflatten(0, (-1, length)) for x in (q, k, v))
+        return _first(batched(q, k, v, causal=causal)).flatten(0, 1).flatten(1)
+    bounds, longest = segments.cu_seqlens, max(segments.lengths)
+    y = varlen(
+        q,
+        k,
+        v,
+        cu_seqlens_q=bounds,
+        cu_seqlens_k=bounds,
+        max_seqlen_q=longest,
+        max_seqlen_k=longest,
+        causal=causal,
+    )
+    return _first(y).flatten(1)
+
+
+def _first(outputs: Any) -> Tensor:
+    y: Tensor = outputs[0] if isinstance(outputs, tuple) else outputs
+    return y
+
+
+@lru_cache(maxsize=1)
+def _fa4() -> tuple[Any, Any]:
+    from flash_attn.cute.interface import flash_attn_func, flash_attn_varlen_func
+
+    return flash_attn_varlen_func, flash_attn_func

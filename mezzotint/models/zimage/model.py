@@ -10,6 +10,7 @@ import torch
 
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.config_file import read_config
+from mezzotint.models.materialize import Chooses, nothing
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.spec import Build, LoadedModel, ModelSpec, SlotShapes
@@ -20,7 +21,7 @@ from mezzotint.models.zimage.denoise import Denoiser
 from mezzotint.models.zimage.encode import Encoder
 from mezzotint.models.zimage.layout import padded
 from mezzotint.models.zimage.patches import PATCH_PIXELS
-from mezzotint.models.zimage.precision import TEXT_ENCODER_FP8, TRANSFORMER_FP8
+from mezzotint.models.zimage.precision import text_encoder_fp8, transformer_fp8
 from mezzotint.models.zimage.presets import DEFAULTS, variant_of
 from mezzotint.models.zimage.preview import LatentPreview
 from mezzotint.models.zimage.prompt import PromptTokenizer
@@ -86,9 +87,9 @@ def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
             Decoder(checkpoint.autoencoder),
         )
     place = (build.device, build.dtype)
-    text_fp8, transformer_fp8 = fp8_weights(build)
-    checkpoint.fill_text_encoder(networks.text_encoder, *place, text_fp8)
-    checkpoint.fill_transformer(networks.transformer, *place, transformer_fp8)
+    text_encoder, transformer = fp8_weights(build)
+    checkpoint.fill_text_encoder(networks.text_encoder, *place, text_encoder)
+    checkpoint.fill_transformer(networks.transformer, *place, transformer)
     checkpoint.fill_decoder(networks.decoder, *place)
     return assemble(
         spec_of(checkpoint),
@@ -99,9 +100,9 @@ def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
     )
 
 
-def fp8_weights(build: Build) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of the text encoder's and of the transformer's weights that are held in FP8."""
-    return (TEXT_ENCODER_FP8, TRANSFORMER_FP8) if build.fp8 else (frozenset(), frozenset())
+def fp8_weights(build: Build) -> tuple[Chooses, Chooses]:
+    """What chooses the text encoder's and the transformer's weights that are held in FP8."""
+    return (text_encoder_fp8, transformer_fp8) if build.fp8 else (nothing, nothing)
 
 
 def assemble(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from mezzotint.models.checkpoint import (
     open_folder,
 )
 from mezzotint.models.config_file import ConfigFile, read_config, short
+from mezzotint.models.materialize import Chooses, nothing
 from mezzotint.models.safetensors_file import AGAIN
 from mezzotint.models.shared import autoencoder_keys, qwen3_keys
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
@@ -66,7 +67,7 @@ class ZImageCheckpoint:
         module: nn.Module,
         device: torch.device,
         dtype: torch.dtype,
-        fp8: Container[str] = (),
+        fp8: Chooses = nothing,
     ) -> None:
         """Fill a Transformer of this checkpoint's configuration; see Weights.fill."""
         self.transformer_weights.fill(module, device, dtype, fp8)
@@ -76,7 +77,7 @@ class ZImageCheckpoint:
         module: nn.Module,
         device: torch.device,
         dtype: torch.dtype,
-        fp8: Container[str] = (),
+        fp8: Chooses = nothing,
     ) -> None:
         """Fill a Qwen3 of this checkpoint's configuration; see Weights.fill."""
         self.text_encoder_weights.fill(module, device, dtype, fp8)

@@ -1,0 +1,114 @@
+"""Time attention's backends at the sizes that matter, for the table in kernels/attention/cuda.py.
+
+`python -m bench.attention --out rows.jsonl`. Each time is a launch inside a CUDA graph of eight; the
+error is against float32 attention of the same bf16 inputs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from bench.environment import environment
+from mezzotint.kernels.attention import cuda
+from mezzotint.kernels.attention.cuda import Backend
+from mezzotint.kernels.segments import Segments
+
+HEADS, HEAD_DIM, CALLS = 30, 128, 8
+LENGTHS: tuple[tuple[int, ...], ...] = (
+    (64,),
+    (320,),
+    (576,),
+    (1088,),
+    (2368,),
+    (4160,),
+    (16448,),
+    (1088,) * 4,
+    (4160, 4160),
+    (4128, 4160),
+    (1088, 2368, 320, 576),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.attention", description=__doc__)
+    parser.add_argument("--out", type=Path, help="append JSON rows to this file")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
+        return 1
+    about = environment("bench.attention")
+    print(f"{about['gpu']}; TFLOP/s in a graph, error")
+    for lengths in LENGTHS:
+        rows = [_row(lengths, backend) for backend in get_args(Backend) if backend != "efficient"]
+        cells = (
+            f"{r['backend']} {r['flops_per_s'] / 1e12:5.0f} {r['error']:.1e}"
+            if "ms" in r
+            else f"{r['backend']} {r['failed'][:70]}"
+            for r in rows
+        )
+        print(f"{'+'.join(map(str, lengths)):24}", "   ".join(cells), flush=True)
+        if options.out is not None:
+            with options.out.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(about | row) + "\n" for row in rows)
+    return 0
+
+
+def _row(lengths: tuple[int, ...], backend: Backend) -> dict[str, Any]:
+    row: dict[str, Any] = {"op": "attention", "lengths": lengths, "backend": backend}
+    if backend == "fa4" and not cuda.has_fa4():
+        return row | {"failed": "flash-attn-4 is not installed"}
+    device = torch.device("cuda", 0)
+    generator = torch.Generator(device).manual_seed(0)
+    q, k, v = (
+        torch.randn(sum(lengths), HEADS, HEAD_DIM, device=device, generator=generator).bfloat16()
+        for _ in range(3)
+    )
+    segments = Segments.of(lengths, device)
+
+    def run() -> Tensor:
+        return cuda.attention(q, k, v, segments, backend=backend)
+
+    try:
+        ms = _graph_ms(run)
+        y = run()
+    except Exception as error:  # a backend that cannot do it is a row that says so
+        return row | {"failed": f"{type(error).__name__}: {error}"}
+    truth = cuda.attention(q.float(), k.float(), v.float(), segments)
+    num_flops = 4 * HEADS * HEAD_DIM * sum(n * n for n in lengths)
+    return row | {
+        "ms": ms,
+        "flops_per_s": num_flops / ms * 1e3,
+        "error": ((y.float() - truth).norm() / truth.norm()).item(),
+    }
+
+
+def _graph_ms(run: Callable[[], Tensor]) -> float:
+    for _ in range(3):
+        run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        kept = [run() for _ in range(CALLS)]
+    times = []
+    for _ in range(12):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    del kept
+    return statistics.median(times[2:]) / CALLS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
