@@ -1,7 +1,7 @@
 """Time attention's backends at the sizes that matter, for the table in kernels/attention/cuda.py.
 
-`python -m bench.attention --out rows.jsonl`. Each time is a launch inside a CUDA graph of eight; the
-error is against float32 attention of the same bf16 inputs.
+`python -m bench.attention --out rows.jsonl`. Each time is a launch inside a CUDA graph of
+eight; the error is against float32 attention of the same bf16 inputs.
 """
 
 from __future__ import annotations
