@@ -110,7 +110,8 @@ class FakeRunner:
         if self._closed:
             raise Cancelled("the runner was closed")
         for ticket in tickets:
-            self._recorder.arrived(ticket.id, ticket.recipe, ticket.timeline.submitted)
+            cost = SPEC.cost(ticket.recipe)
+            self._recorder.arrived(ticket.id, ticket.recipe, cost, ticket.timeline.submitted)
             with self._lock:
                 self._waiting += 1
             self._pool.submit(self._run, ticket)

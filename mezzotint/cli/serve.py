@@ -80,6 +80,15 @@ Open = Annotated[
     bool,
     typer.Option("--open", help="Open the web page in the browser.", rich_help_panel=_SERVER),
 ]
+Replay = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Show recorded stats, labelled as such, in place of this server's own.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
 
 
 def serve(
@@ -93,6 +102,7 @@ def serve(
     max_queue: MaxQueue = None,
     data_dir: DataDir = None,
     open_page: Open = False,
+    replay: Replay = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
     threads: opt.Threads = None,
@@ -121,11 +131,13 @@ def serve(
     from mezzotint.models.locate import locate
     from mezzotint.server import logs, run
     from mezzotint.server.app import create_app
+    from mezzotint.server.replay import ReplayFeed, read_recording
     from mezzotint.server.settings import Settings
     from mezzotint.server.source import RunnerSource
     from mezzotint.server.tuning import MAX_QUEUE, start_values
 
     path = locate(loaded.config.model)
+    feed = ReplayFeed(read_recording(replay)) if replay is not None else None
     root_path, hosts = _checked_root(root_path), _allowed(host, allowed_host or ())
     source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
     with ExitStack() as stack:
@@ -142,7 +154,7 @@ def serve(
             fixed=_fixed(loaded, max_queue),
             running=start_values(config),
         )
-        app = create_app(source, settings, history)
+        app = create_app(source, settings, history, feed)
         url = run.address_of(listener) + root_path
         server = run.make_server(app, lambda: _announce(url, config.model, open_page))
         logs.configure()

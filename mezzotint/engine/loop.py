@@ -120,7 +120,8 @@ class Loop:
             match self._inbox.get():
                 case _Submit(ticket, work):
                     self._tickets[work.id] = ticket
-                    self._recorder.arrived(work.id, work.recipe, ticket.timeline.submitted)
+                    submitted_s = ticket.timeline.submitted
+                    self._recorder.arrived(work.id, work.recipe, work.cost, submitted_s)
                     self._scheduler.submit(work)
                 case _Cancel(request):
                     self._drop(request, Cancelled("the picture was cancelled"))

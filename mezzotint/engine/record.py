@@ -56,6 +56,7 @@ class Picture:
     submitted_s: float
     ended_s: float
     stages: dict[str, float]  # empty unless finished
+    tflop: float  # of all its denoise steps
     device: int = 0
 
 
@@ -73,6 +74,7 @@ class DeviceReport:
     busy_s: dict[RunStage, float]  # sums of run lengths: file writing may exceed the time
     causes_s: dict[Cause, float]  # all time shared out, once: see Balance
     memory_bytes: dict[str, int]  # by what holds it
+    ceiling_tflops: float | None = None  # measured; see ceilings.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def picture_of(
     request: int,
     outcome: Outcome,
     recipe: Recipe,
+    step_tflop: float,
     spans: Iterable[Span],
     when_s: tuple[float, float],
     device: int = 0,
@@ -133,5 +136,6 @@ def picture_of(
         submitted_s=when_s[0],
         ended_s=when_s[1],
         stages=picture_stages(spans) if outcome == "finished" else {},
+        tflop=step_tflop * recipe.steps,
         device=device,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mezzotint.engine.balance import Balance
+from mezzotint.engine.ceilings import ceiling_tflops
 from mezzotint.engine.pack import STAGES, Pack
 from mezzotint.engine.record import (
     MAX_PICTURES,
@@ -42,6 +43,7 @@ class About:
 @dataclass(slots=True)
 class _Request:
     recipe: Recipe
+    step_tflop: float
     submitted_s: float
     step: int = 0
 
@@ -70,10 +72,10 @@ class Recorder:
         self._balance = Balance(self._now())
         self._ahead = {stage: deque() for stage in STAGES}
 
-    def arrived(self, request: int, recipe: Recipe, submitted_s: float) -> None:
+    def arrived(self, request: int, recipe: Recipe, step_tflop: float, submitted_s: float) -> None:
         """A request is in the engine."""
         with self._lock:
-            self._open[request] = _Request(recipe, submitted_s)
+            self._open[request] = _Request(recipe, step_tflop, submitted_s)
             self._balance.flight(submitted_s, 1)
 
     def launching(self, pack: Pack) -> None:
@@ -117,7 +119,9 @@ class Recorder:
             now = self._now()
             self._balance.flight(now, -1)
             when_s = (found.submitted_s, now)
-            self._pictures.add(picture_of(request, outcome, found.recipe, spans, when_s))
+            self._pictures.add(
+                picture_of(request, outcome, found.recipe, found.step_tflop, spans, when_s)
+            )
             self._balance.settle_some(self._frontier)
 
     def observe(self, after: Mark) -> Observation:
@@ -145,6 +149,7 @@ class Recorder:
             busy_s=dict(self._busy_s),
             causes_s=dict(self._balance.seconds),
             memory_bytes=self.about.memory_bytes(),
+            ceiling_tflops=ceiling_tflops(self.about.name, self.about.precision),
         )
 
     def _note(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -15,11 +15,13 @@ from fastapi.openapi.utils import get_openapi
 from mezzotint.server import errors
 from mezzotint.server.capabilities import capabilities_router
 from mezzotint.server.edge import Edge
+from mezzotint.server.gpus import Gpus
 from mezzotint.server.health import health_router
 from mezzotint.server.history import History
 from mezzotint.server.housekeeping import Housekeeper
 from mezzotint.server.images_api import images_router
 from mezzotint.server.keys_api import keys_router
+from mezzotint.server.live import LiveFeed
 from mezzotint.server.metrics import Metrics, metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.page import BUILT, page_router, read_page
@@ -33,7 +35,9 @@ from mezzotint.server.sessions import COOKIE, Sessions
 from mezzotint.server.settings import Settings
 from mezzotint.server.settings_api import settings_router
 from mezzotint.server.source import RunnerSource
+from mezzotint.server.stats_api import stats_router
 from mezzotint.server.tuning import Live, Tuning
+from mezzotint.server.watcher import Feed, Watcher
 from mezzotint.version import __version__
 
 _ABOUT = (
@@ -42,10 +46,15 @@ _ABOUT = (
 )
 
 
-def create_app(source: RunnerSource, settings: Settings, history: History | None = None) -> FastAPI:
+def create_app(
+    source: RunnerSource,
+    settings: Settings,
+    history: History | None = None,
+    feed: Feed | None = None,
+) -> FastAPI:
     """Put the APIs over `source`, which is started and closed with the app.
 
-    Without a `history` there is no gallery.
+    Without a `history` there is no gallery; without a `feed` the stats are the source's own.
     """
     database = None if history is None else history.gallery.database
     tuning = Tuning(
@@ -55,15 +64,18 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
         running=settings.running,
     )
     queue = Queue(lambda: tuning.now.max_queue)
-    metrics = Metrics(source, queue)
+    gpus = Gpus()
+    metrics = Metrics(source, queue, gpus)
+    watcher = Watcher(feed or LiveFeed(source, queue, gpus))
+    background: list[_Background] = [source, watcher]
+    if history is not None:
+        background.append(Housekeeper(history.gallery, tuning))
     sessions = Sessions(settings.keys)
     app = FastAPI(
         title="Mezzotint",
         description=_ABOUT,
         version=__version__,
-        lifespan=_lifespan(
-            source, None if history is None else Housekeeper(history.gallery, tuning)
-        ),
+        lifespan=_lifespan(background),
         docs_url=None,  # these pages would load scripts from another site
         redoc_url=None,
         redirect_slashes=False,
@@ -82,6 +94,7 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     app.include_router(metrics_router(metrics))
     app.include_router(capabilities_router(source, history=history is not None))
     app.include_router(presets_router(source, database))
+    app.include_router(stats_router(watcher))
     app.include_router(session_router(sessions, root_path=settings.root_path))
     if history is not None:
         app.include_router(images_router(history, settings.root_path))
@@ -96,16 +109,22 @@ def create_app(source: RunnerSource, settings: Settings, history: History | None
     return app
 
 
-def _lifespan(source: RunnerSource, housekeeper: Housekeeper | None) -> Any:
+class _Background(Protocol):
+    def start(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _lifespan(background: Sequence[_Background]) -> Any:
+    """Start all in order, and close them in the other."""
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        source.start()
-        if housekeeper is not None:
-            housekeeper.start()
+        for each in background:
+            each.start()
         yield
-        if housekeeper is not None:
-            await asyncio.to_thread(housekeeper.close)
-        await asyncio.to_thread(source.close)
+        for each in reversed(background):
+            await asyncio.to_thread(each.close)
 
     return lifespan
 

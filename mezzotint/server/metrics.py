@@ -17,7 +17,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mezzotint.engine.stats import stage_totals
-from mezzotint.server.gpus import GpuCollector
+from mezzotint.server.gpus import GpuCollector, Gpus
 from mezzotint.server.queue import Queue
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.source import RunnerSource
@@ -35,7 +35,7 @@ BUCKETS_S = (
 class Metrics:
     """Counters in a registry of their own: two servers in a process do not mix."""
 
-    def __init__(self, source: RunnerSource, queue: Queue) -> None:
+    def __init__(self, source: RunnerSource, queue: Queue, gpus: Gpus) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "mezzotint_requests",
@@ -60,7 +60,7 @@ class Metrics:
         self._images = Counter("mezzotint_images", "Pictures finished", registry=self._registry)
         self._pixels = Counter("mezzotint_pixels", "Pixels finished", registry=self._registry)
         self._registry.register(_State(source, queue))
-        self._registry.register(GpuCollector())
+        self._registry.register(GpuCollector(gpus))
         ProcessCollector(registry=self._registry)
 
     def request(self, route: str, outcome: str, seconds: float) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mezzotint.server.frame import Frame
 from mezzotint.server.settings import MAX_PICTURES, MAX_PROMPT_CHARACTERS
 from mezzotint.types import MAX_SEED, Format
 
@@ -267,7 +268,7 @@ EVENT: dict[str, Any] = {
 def event_schemas() -> dict[str, Any]:
     """The schemas that EVENT refers to and no route's model brings along, by name."""
     parts: dict[str, Any] = {}
-    for model in (PartialEvent, CompletedEvent):
+    for model in (PartialEvent, CompletedEvent, Frame):
         schema = model.model_json_schema(mode="serialization", ref_template=_REFERENCE)
         parts |= schema.pop("$defs", {})
         parts[model.__name__] = schema

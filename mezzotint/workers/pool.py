@@ -322,8 +322,9 @@ class Pool:
         self, job: Job, outcome: Outcome, spans: tuple[Span, ...] = (), device: int = 0
     ) -> None:
         when_s = (job.submitted, time.monotonic())
-        number = job.ticket.id
-        self._watching.ended(picture_of(number, outcome, job.recipe, spans, when_s, device))
+        number, recipe = job.ticket.id, job.recipe
+        picture = picture_of(number, outcome, recipe, job.step_cost, spans, when_s, device)
+        self._watching.ended(picture)
         with self._lock:
             self._stats.record(outcome, spans)
 

@@ -18,6 +18,7 @@ from mezzotint.server.app import create_app
 from mezzotint.server.run import Server, address_of, listen, make_server
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource, Served
+from mezzotint.server.watcher import Feed
 
 LIMIT_S = 20
 
@@ -51,11 +52,12 @@ def serving(
     load: Callable[[], Served] | None = None,
     *,
     wait: bool = True,
+    feed: Feed | None = None,
 ) -> Iterator[Running]:
     """Serve a FakeRunner (or what `load` gives) until the block ends; `wait` for /ready."""
     runner = runner or FakeRunner()
     source = RunnerSource(load or (lambda: Served(runner, count_tokens)))
-    app = create_app(source, settings or Settings())
+    app = create_app(source, settings or Settings(), feed=feed)
     server = make_server(app, lambda: None)
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

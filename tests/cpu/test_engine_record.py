@@ -91,7 +91,7 @@ def test_a_balance_settles_in_any_portions() -> None:
 def test_time_is_settled_only_where_nothing_is_unknown() -> None:
     clock = Clock()
     record = recorder(clock)
-    record.arrived(1, RECIPE, 0.0)
+    record.arrived(1, RECIPE, 0.5, 0.0)
     clock.now = 1.0
     pack = EncodePack((1,), ())
     record.launching(pack)
@@ -107,7 +107,7 @@ def test_nothing_piles_up_when_nobody_watches() -> None:
     record = recorder(clock)
     for number in range(5000):
         clock.now = number
-        record.arrived(number, RECIPE, clock.now)
+        record.arrived(number, RECIPE, 0.5, clock.now)
         pack = DenoisePack((number,), (ROW,))
         record.launching(pack)
         record.ran(pack, Interval(number + 0.25, number + 0.75), replayed=False)
@@ -120,7 +120,7 @@ def test_nothing_piles_up_when_nobody_watches() -> None:
 def test_a_run_says_for_whom_it_was_and_how_far_they_are() -> None:
     record = recorder(Clock())
     for request in (3, 4):
-        record.arrived(request, RECIPE, 0.0)
+        record.arrived(request, RECIPE, 0.5, 0.0)
     for step in range(2):
         pack = DenoisePack((3, 4), (ROW, ROW))
         record.launching(pack)
@@ -164,7 +164,7 @@ def test_gaps_between_stages_are_waiting() -> None:
     stages = picture_stages(spans)
     assert stages == {"queue": 2, "encode": 1, "denoise": 4, "file": 1, "wait": 2.5}
     assert sum(stages.values()) == 10.5
-    assert picture_of(1, "failed", RECIPE, spans, (0, 1)).stages == {}
+    assert picture_of(1, "failed", RECIPE, 0.5, spans, (0, 1)).stages == {}
 
 
 def test_the_engine_tells_all_it_does() -> None:
@@ -197,7 +197,7 @@ def test_the_engine_tells_all_it_does() -> None:
 def test_taking_note_costs_next_to_nothing() -> None:
     record = recorder(Clock())
     for request in range(8):
-        record.arrived(request, RECIPE, 0.0)
+        record.arrived(request, RECIPE, 0.5, 0.0)
     pack = DenoisePack(tuple(range(8)), (ROW,) * 8)
     best = float("inf")
     for _ in range(5):

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving import serving, until
 
 from mezzotint.server.edge import outcome_of
-from mezzotint.server.gpus import GpuCollector
+from mezzotint.server.gpus import GpuCollector, Gpus
 from mezzotint.server.metrics import BUCKETS_S
 
 CALL = {"prompt": "a red apple", "size": "64x64", "steps": 2}
@@ -109,16 +109,44 @@ class FakeNvml:
         return SimpleNamespace(gpu=50)
 
     def nvmlDeviceGetPowerUsage(self, _: int) -> int:  # noqa: N802
+        return 650_000
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, _: int) -> int:  # noqa: N802
         return 700_000
+
+    def nvmlDeviceGetClockInfo(self, _: int, kind: int) -> int:  # noqa: N802
+        assert kind == 1  # NVML_CLOCK_SM
+        return 1755
+
+    def nvmlDeviceGetTemperature(self, _: int, kind: int) -> int:  # noqa: N802
+        raise self.NVMLError("not known of this one")
 
 
 def test_gpus_as_the_driver_sees_them() -> None:
     registry = CollectorRegistry()
-    registry.register(GpuCollector(FakeNvml()))
+    registry.register(GpuCollector(Gpus(FakeNvml(), visible="")))
     lines = generate_latest(registry).decode().splitlines()
     assert [line for line in lines if not line.startswith("#")] == [
         'mezzotint_gpu_utilization_ratio{gpu="0"} 0.5',
         'mezzotint_gpu_memory_used_bytes{gpu="0"} 3.0',
         'mezzotint_gpu_memory_total_bytes{gpu="0"} 4.0',
-        'mezzotint_gpu_power_watts{gpu="0"} 700.0',
+        'mezzotint_gpu_power_watts{gpu="0"} 650.0',
+        'mezzotint_gpu_clock_mhz{gpu="0"} 1755.0',
     ]
+
+
+def test_a_device_is_the_gpu_that_its_worker_sees() -> None:
+    asked: list[int | str] = []
+
+    class Nvml(FakeNvml):
+        def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
+            asked.append(index)
+            return index
+
+        def nvmlDeviceGetHandleByUUID(self, name: str) -> int:  # noqa: N802
+            asked.append(name)
+            return 7
+
+    readings = Gpus(Nvml(), visible="3, GPU-8f").read()
+    assert (asked, list(readings)) == ([3, "GPU-8f"], [0, 1])
+    assert (readings[0].utilization, readings[0].temperature_c) == (0.5, None)

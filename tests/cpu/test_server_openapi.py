@@ -43,6 +43,9 @@ def server() -> Iterator[Running]:
         ("GET /metrics", GenerationMode.NEGATIVE),
         ("GET /health", GenerationMode.POSITIVE),  # takes nothing: no call of it is invalid
         ("GET /ready", GenerationMode.POSITIVE),
+        ("GET /api/v1/stats", GenerationMode.POSITIVE),  # its stream never ends: not here
+        ("GET /api/v1/stats/history", GenerationMode.POSITIVE),
+        ("GET /api/v1/stats/trace", GenerationMode.POSITIVE),
         ("GET /api/v1/session", GenerationMode.POSITIVE),
         ("POST /api/v1/session", GenerationMode.POSITIVE),
         ("POST /api/v1/session", GenerationMode.NEGATIVE),

@@ -69,7 +69,8 @@ def test_every_route_takes_a_key_but_the_open_ones(locked: Running) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
             if method != "HEAD":
                 bodies.add(answer.content)
-            assert http.request(method, path, headers=GOOD).status_code not in (401, 403)
+            with http.stream(method, path, headers=GOOD) as allowed:  # one of them never ends
+                assert allowed.status_code not in (401, 403)
         bodies.add(http.get("/no/such/place").content)
     assert len(bodies) == 1
 
