@@ -40,7 +40,7 @@ _KNOWN = 1024  # requests whose size has been told
 class LiveFeed:
     """Reads a runner, the queue before it and the GPUs; one thread's own."""
 
-    replay = False
+    recorded = None
 
     def __init__(
         self,

@@ -75,9 +75,9 @@ def read_recording(path: Path) -> Recording:
 class ReplayFeed:
     """A Feed of a recording; when it ends it begins again, and its counts go on."""
 
-    replay = True
-
     def __init__(self, recording: Recording, now: Callable[[], float] = time.monotonic) -> None:
+        header = recording.header
+        self.recorded: str | None = f"{header.model} · {header.note}"
         self._recording = recording
         self._now = now
         self._start_s = now()

@@ -47,7 +47,9 @@ class Stats(BaseModel):
         description="Whose clock timed encode, denoise and decode; queue, file and wait are the "
         "host's."
     )
-    replay: bool = Field(description="Whether all of this was recorded before, and is replayed.")
+    recorded: str | None = Field(
+        description="Set when all of this is a replay of a recording: of what, in words."
+    )
     t: float = Field(description="When, s since the stream's zero.")
     queue: QueueState = Field(description="Pictures under way.")
     arrived: int = Field(ge=0, description="Pictures that ever came.")
@@ -63,7 +65,7 @@ class StatsHistory(BaseModel):
     """All that a page must know before it follows the stream."""
 
     clock: _Clock = Field(description="As in Stats.")
-    replay: bool = Field(description="As in Stats.")
+    recorded: str | None = Field(default=None, description="As in Stats.")
     last_id: str = Field(description="Give it to the stream as `after`: nothing is lost between.")
     zero_unix_s: float = Field(description="The stream's zero, s since 1970.")
     t: float = Field(description="When, s since the stream's zero.")
@@ -84,7 +86,7 @@ def stats_router(watcher: Watcher) -> APIRouter:
 
     @router.get("", summary="Read where the server stands")
     def read_stats() -> Stats:
-        return watcher.read(lambda chronicle, _: _stats(chronicle, watcher.feed.replay))
+        return watcher.read(lambda chronicle, _: _stats(chronicle, watcher.feed.recorded))
 
     @router.get("/history", summary="Read the last ten minutes", response_model_exclude_none=True)
     def read_history() -> StatsHistory:
@@ -144,10 +146,10 @@ async def _follow(watcher: Watcher, after: str | None) -> AsyncIterator[bytes]:
     yield format_sse_event(event="reset", data_str="{}")
 
 
-def _stats(chronicle: Chronicle, replay: bool) -> Stats:
+def _stats(chronicle: Chronicle, recorded: str | None) -> Stats:
     return Stats(
         clock=_clock(chronicle),
-        replay=replay,
+        recorded=recorded,
         t=chronicle.t,
         queue=chronicle.queue,
         arrived=chronicle.arrived,
@@ -161,7 +163,7 @@ def _stats(chronicle: Chronicle, replay: bool) -> Stats:
 def _history(watcher: Watcher, chronicle: Chronicle, count: int) -> StatsHistory:
     return StatsHistory.model_construct(
         clock=_clock(chronicle),
-        replay=watcher.feed.replay,
+        recorded=watcher.feed.recorded,
         last_id=f"{watcher.boot}.{count}",
         zero_unix_s=round(time.time() - watcher.feed.clock_s(), 3),
         t=chronicle.t,

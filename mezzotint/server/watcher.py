@@ -24,8 +24,8 @@ class Feed(Protocol):
     """Where frames come from."""
 
     @property
-    def replay(self) -> bool:
-        """Whether they were recorded before."""
+    def recorded(self) -> str | None:
+        """What was recorded, in words; None when it happens now."""
         ...
 
     def clock_s(self) -> float:

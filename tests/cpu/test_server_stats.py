@@ -88,7 +88,7 @@ def test_the_stream_tells_all_that_runs(server: Running) -> None:
     assert {request[1:] == [64, 64, 4] for request in map(list, history["requests"])} == {True}
     for picture in history["pictures"]:
         assert sum(picture["stages_ms"].values()) == pytest.approx(picture["total_ms"], rel=0.05)
-    assert (history["clock"], history["replay"]) == ("host", False)
+    assert (history["clock"], history.get("recorded")) == ("host", None)
 
 
 def test_a_stream_goes_on_where_it_was_cut(server: Running) -> None:
@@ -270,7 +270,7 @@ def test_a_replay_is_labelled(tmp_path: Path) -> None:
     with serving(feed=ReplayFeed(read_recording(path))) as server, server.client() as http:
         until(lambda: http.get(f"{STATS}/history").json()["runs"] != [])
         stats = http.get(STATS).json()
-    assert (stats["replay"], stats["clock"]) == (True, "device")
+    assert (stats["recorded"], stats["clock"]) == ("m · a test", "device")
     assert len(stats["devices"]) == 2
 
 
