@@ -14,8 +14,11 @@ from bench.probes.recording import recording
 from bench.probes.steady import idle_fraction
 from bench.rivals.diffusers import EAGER
 from bench.rivals.weights import SharedWeights, Sizes, fill
+from bench.timing import request_of
 from bench.workload import WORKLOADS, Workload, prompt
 from mezzotint.engine.graphs import GraphTally
+from mezzotint.models.find import describe_random_weights
+from mezzotint.models.recipe import resolve
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
 from mezzotint.models.shared.qwen3 import Qwen3Config
 from mezzotint.models.zimage import random_weights
@@ -156,3 +159,12 @@ def test_an_engine_s_replays_can_be_watched() -> None:
     assert call is not None
     assert call.function(*call.inputs).tolist() == [-1, -1]
     assert recorded["encode"].last is None
+
+
+def test_the_real_model_takes_every_size_that_is_measured() -> None:
+    spec = describe_random_weights("z-image-turbo")
+    for workload in WORKLOADS:
+        resolve(request_of(prompt(0), workload), spec)
+    for name, sizes in new_size.SIZES.items():
+        for width, height in sizes:
+            resolve(request_of(prompt(0), Workload(name, width, height, 8, 0.0)), spec)
