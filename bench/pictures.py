@@ -19,22 +19,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench import gpu
 from bench.environment import environment
 from bench.probes.forward import measure_forward
 from bench.probes.new_size import SIZES, measure_new_size
 from bench.probes.recording import Recording, recording
 from bench.probes.steady import measure_steady
+from bench.rivals.calls import by_rival
 from bench.rivals.rival import Draw, Rival
 from bench.rivals.weights import SharedWeights, Sizes
 from bench.rows import Row, append
 from bench.systems import ENGINES, NAMES, RIVALS
-from bench.timing import by_engine, by_rival, measure, new_prompts, request_of
-from bench.workload import SINGLE, WORKLOADS, Workload, prompt
+from bench.workload import SINGLE, WORKLOADS
 from mezzotint import Engine, MezzotintError
 from mezzotint.engine.stats import stage_totals
 from mezzotint.images.fidelity import psnr_db
-from mezzotint.kernels import harness
+from mezzotint.measure import gpu
+from mezzotint.measure.limit import Precision, product_flops_per_s
+from mezzotint.measure.timing import by_engine, measure
+from mezzotint.measure.workload import Workload, new_prompts, prompt, request_of
 from mezzotint.models.find import describe_random_weights
 from mezzotint.models.recipe import resolve
 
@@ -67,7 +69,7 @@ def main() -> int:
         return 1
     setup = REAL(device=torch.device("cuda", 0))
     about = environment("bench.pictures", options.commit)
-    limits = _limits()
+    limits = _limits(setup.device)
     shown = " ".join(f"{name} {value / 1e12:.0f} TFLOP/s" for name, value in limits.items())
     print(f"{about['gpu']}, torch {about['torch']}, products: {shown}", flush=True)
     rows: list[Row] = []
@@ -164,11 +166,11 @@ def _names(known: Sequence[str], text: str) -> list[str]:
     return names
 
 
-def _limits() -> dict[str, float]:
-    limits = {"bf16": harness.measure_ceilings(torch.device("cuda", 0)).flops_per_s}
-    fp8 = gpu.fp8_flops_per_s()
+def _limits(device: torch.device) -> dict[str, float]:
+    wanted: tuple[Precision, ...] = ("bf16", "fp8")
+    found = {name: product_flops_per_s(device, name) for name in wanted}
     gpu.free()
-    return limits if fp8 is None else limits | {"fp8": fp8}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _engine_rows(

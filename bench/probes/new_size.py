@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 from bench.rows import Row
-from bench.timing import by_engine
-from bench.workload import REST_S, Workload
 from mezzotint import Engine
+from mezzotint.measure.timing import REST_S, by_engine
+from mezzotint.measure.workload import Workload
 
 SIZES = {  # of about as many pixels; no other measurement uses them
     "new-size-1024px": ((1152, 896), (1088, 960), (960, 1088)),

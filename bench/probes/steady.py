@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from bench.rows import Row
-from bench.timing import request_of
-from bench.workload import Workload
 from mezzotint import Engine
+from mezzotint.measure.workload import Workload, request_of
 
 QUEUED = 3  # pictures waiting while it is watched
 SHORT = 4  # steps of the shorter run; the longer has twice as many

@@ -11,7 +11,7 @@ from PIL.Image import Image
 from bench.rivals.diffusers import drawer, pipeline_of
 from bench.rivals.rival import Draw, Rival
 from bench.rivals.weights import SharedWeights
-from bench.workload import Workload
+from mezzotint.measure.workload import Workload
 
 WARMUP_STEPS = 4  # its example: "only warmup 4 steps for distilled models"
 MASK_POLICY = "fast"

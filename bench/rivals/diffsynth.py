@@ -16,7 +16,7 @@ from PIL.Image import Image
 from bench.rivals.diffusers import TOKENIZER, last_layer, qwen3
 from bench.rivals.rival import Draw, Rival
 from bench.rivals.weights import SharedWeights, fill
-from bench.workload import Workload
+from mezzotint.measure.workload import Workload
 
 
 def _build(weights: SharedWeights) -> Draw:

@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from bench.rivals.rival import Draw, Rival
 from bench.rivals.weights import SharedWeights, fill
-from bench.workload import Workload
+from mezzotint.measure.workload import Workload
 
 TOKENIZER = Path(__file__).parents[2] / "mezzotint" / "bundled" / "tokenizer"
 RECOMPILES = 64  # of one block: every size, caption length and batch is a new one

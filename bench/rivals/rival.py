@@ -9,7 +9,7 @@ from importlib.metadata import version
 from PIL.Image import Image
 
 from bench.rivals.weights import SharedWeights
-from bench.workload import Workload
+from mezzotint.measure.workload import Workload
 
 Draw = Callable[[Sequence[str], Workload], list[Image]]  # all prompts in one call
 

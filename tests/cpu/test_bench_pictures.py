@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench import pictures, timing
+from bench import pictures
 from bench.pictures import Setup, finish, line, system_rows
 from bench.probes import new_size
 from bench.probes.recording import recording
 from bench.probes.steady import idle_fraction
 from bench.rivals.diffusers import EAGER
 from bench.rivals.weights import SharedWeights, Sizes, fill
-from bench.timing import request_of
-from bench.workload import WORKLOADS, Workload, prompt
+from bench.workload import WORKLOADS
 from mezzotint.engine.graphs import GraphTally
+from mezzotint.measure import timing
+from mezzotint.measure.workload import Workload, prompt, request_of
 from mezzotint.models.find import describe_random_weights
 from mezzotint.models.recipe import resolve
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig

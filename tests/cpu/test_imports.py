@@ -17,6 +17,7 @@ ORDER = (
     "models",
     "images",
     "engine",
+    "measure",
     "workers",
     "jobs",
     "server",

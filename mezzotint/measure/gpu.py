@@ -1,4 +1,4 @@
-"""What the GPU says of itself beside a measurement: memory, utilisation, its FP8 product."""
+"""What the GPU says of itself beside a measurement: memory and utilisation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-SAMPLE_S = 0.05
-FP8_SIZE = 8192
+_SAMPLE_S = 0.05
 
 
 @dataclass
@@ -65,30 +64,6 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def fp8_flops_per_s() -> float | None:
-    """What an 8192-cubed FP8 product with a scale a row reaches; None where there is no FP8."""
-    if torch.cuda.get_device_capability() < (8, 9):
-        return None
-    a, b = (torch.randn(FP8_SIZE, FP8_SIZE, device="cuda").to(torch.float8_e4m3fn) for _ in "ab")
-    scale = torch.ones(FP8_SIZE, 1, device="cuda")
-
-    def product() -> None:
-        torch._scaled_mm(
-            a, b.t(), scale_a=scale, scale_b=scale.t(), out_dtype=torch.bfloat16,
-            use_fast_accum=True,
-        )  # fmt: skip
-
-    times = []
-    for _ in range(12):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        product()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return float(2 * FP8_SIZE**3 / statistics.median(times[2:]) * 1e3)
-
-
 def _open() -> Any:
     if not torch.cuda.is_available():
         return None
@@ -106,7 +81,7 @@ def _open() -> Any:
 def _sample(handle: Any, seen: Utilisation, done: threading.Event) -> None:
     import pynvml
 
-    while not done.wait(SAMPLE_S):
+    while not done.wait(_SAMPLE_S):
         try:
             seen.samples.append(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
         except pynvml.NVMLError:  # not on this driver: an empty list says so

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import count
 from typing import Any
 
-from PIL.Image import Image
+from mezzotint.engine.runner import Runner
+from mezzotint.measure import gpu
+from mezzotint.measure.workload import Workload, request_of
 
-from bench import gpu
-from bench.workload import REST_S, Workload, prompt
-from mezzotint import Engine, Request
-
-PNG_THREADS = 4  # a server would write files beside the next call too
-WARMUPS = 3
+REST_S = 0.5  # between pictures: straight after another one, clocks are lower
+WARMUPS = 3  # a shape's first call is eager, its second captures graphs, its third replays them
 
 
 @dataclass(frozen=True)
@@ -42,10 +37,11 @@ class Timing:
     pictures_per_s: float  # as pictures
     repeats: int
     rest_s: float
-    peak_bytes: int | None
-    utilisation: float | None
+    peak_bytes: int | None  # of torch's allocator on the GPU; None on a CPU
+    utilisation: float | None  # share of the time in which some kernel ran
 
     def row(self) -> dict[str, Any]:
+        """As a row of results has it."""
         return asdict(self)
 
 
@@ -79,24 +75,7 @@ def measure(make: Make, workload: Workload, prompts: Iterator[str]) -> Timing:
     )
 
 
-def new_prompts() -> Iterator[str]:
-    """Prompts that no cache has seen."""
-    return (prompt(number) for number in count())
-
-
-def request_of(text: str, workload: Workload, seed: int = 0) -> Request:
-    """What the engine is asked for."""
-    return Request(
-        prompt=text,
-        width=workload.width,
-        height=workload.height,
-        steps=workload.steps,
-        guidance=workload.guidance,
-        seed=seed,
-    )
-
-
-def by_engine(engine: Engine) -> Make:
+def by_engine(engine: Runner) -> Make:
     """Asks for all pictures together and waits for the last file."""
 
     def make(prompts: Sequence[str], workload: Workload) -> Made:
@@ -113,27 +92,3 @@ def by_engine(engine: Engine) -> Make:
         return Made(max(ends) - start, file_s)
 
     return make
-
-
-def by_rival(draw: Callable[[Sequence[str], Workload], list[Image]], batch: int) -> Make:
-    """Calls a rival for `batch` pictures at a time; files are written beside the next call."""
-
-    def make(prompts: Sequence[str], workload: Workload) -> Made:
-        start = time.monotonic()
-        with ThreadPoolExecutor(PNG_THREADS) as pool:
-            files = []
-            for first in range(0, len(prompts), batch):
-                images = draw(prompts[first : first + batch], workload)
-                picture_s = time.monotonic() - start
-                files += [pool.submit(_png, image) for image in images]
-            for file in files:
-                file.result()
-        return Made(picture_s, time.monotonic() - start)
-
-    return make
-
-
-def _png(image: Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()

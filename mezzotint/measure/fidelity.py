@@ -1,0 +1,89 @@
+"""How far two precisions of one model are apart, over many prompts."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mezzotint.engine.engine import Engine
+from mezzotint.images.fidelity import psnr_db, ssim
+from mezzotint.measure import gpu
+from mezzotint.types import Request
+
+_IN_FLIGHT = 16
+OnPicture = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt made in both precisions."""
+
+    prompt: str
+    psnr_db: float  # infinite: the same bytes
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All prompts."""
+
+    pairs: tuple[Pair, ...]
+
+    @property
+    def worst(self) -> Pair:
+        """The prompt of the lowest PSNR."""
+        return min(self.pairs, key=lambda pair: pair.psnr_db)
+
+    def row(self) -> dict[str, float | int | None]:
+        """Medians and worst; None for the PSNR of equal pictures, which JSON cannot say."""
+        values = {
+            "median_psnr_db": statistics.median(pair.psnr_db for pair in self.pairs),
+            "worst_psnr_db": self.worst.psnr_db,
+            "median_ssim": statistics.median(pair.ssim for pair in self.pairs),
+            "worst_ssim": min(pair.ssim for pair in self.pairs),
+        }
+        finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+        return {"prompts": len(self.pairs), **finite}
+
+
+def compare(
+    a: Mapping[str, Any],
+    b: Mapping[str, Any],
+    prompts: Sequence[str],
+    choices: Mapping[str, Any],
+    on_picture: OnPicture = lambda: None,
+) -> Comparison:
+    """Make every prompt with two engines, one after the other, seeds 0 and up.
+
+    a, b: options of the engines, as `Engine` takes them; choices: fields of Request that all
+    pictures share. on_picture is called after each of the 2 x len(prompts) pictures.
+    """
+    pictures = [list(_pictures(options, prompts, choices, on_picture)) for options in (a, b)]
+    return Comparison(
+        tuple(
+            Pair(prompt, psnr_db(x, y), ssim(x, y))
+            for prompt, x, y in zip(prompts, *pictures, strict=True)
+        )
+    )
+
+
+def _pictures(
+    options: Mapping[str, Any],
+    prompts: Sequence[str],
+    choices: Mapping[str, Any],
+    on_picture: OnPicture,
+) -> Iterator[np.ndarray]:
+    with Engine(**options) as engine:
+        requests = [
+            Request(prompt=prompt, seed=seed, **choices) for seed, prompt in enumerate(prompts)
+        ]
+        for first in range(0, len(requests), _IN_FLIGHT):
+            for ticket in engine.submit_all(requests[first : first + _IN_FLIGHT]):
+                yield ticket.result().pixels
+                on_picture()
+    gpu.free()
