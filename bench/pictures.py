@@ -34,7 +34,9 @@ from mezzotint import Engine, MezzotintError
 from mezzotint.engine.stats import stage_totals
 from mezzotint.images.fidelity import psnr_db
 from mezzotint.measure import gpu
-from mezzotint.measure.limit import Precision, product_flops_per_s
+from mezzotint.measure.fidelity import compare
+from mezzotint.measure.limit import product_flops_per_s
+from mezzotint.measure.prompts import fidelity_prompts
 from mezzotint.measure.timing import by_engine, measure
 from mezzotint.measure.workload import Workload, new_prompts, prompt, request_of
 from mezzotint.models.find import describe_random_weights
@@ -42,7 +44,9 @@ from mezzotint.models.recipe import resolve
 
 MODEL = "z-image-turbo"
 FORWARD, STEADY = "forward-1024px", "steady-1024px"
-PROBES = (FORWARD, *SIZES, STEADY)  # of the engine alone
+FIDELITY = "fidelity-64"  # of the bundled model, against the next more exact precision
+FIDELITY_PROMPTS = 64
+PROBES = (FORWARD, *SIZES, STEADY, FIDELITY)  # of the engine alone
 SEEN_PRECISION = "bf16"  # of the engine's pictures that rivals' are compared with
 Pictures = dict[str, np.ndarray]  # by workload: of the same prompt and seed
 ALL = (*(w.name for w in WORKLOADS), *PROBES)
@@ -132,6 +136,8 @@ def line(row: Row) -> str:
         ("utilisation", "GPU {:.0%}"), ("idle_fraction", "idle {:.2%}"),
         ("device_allocations_per_step", "{:.2f} mallocs"), ("syncs_per_step", "{:.2f} syncs"),
         ("warned_syncs_per_step", "{:.2f} warned"), ("same_picture_db", "{:.1f} dB to ours"),
+        ("median_psnr_db", "{:.1f} dB"), ("worst_psnr_db", "worst {:.1f}"),
+        ("median_ssim", "SSIM {:.4f}"), ("worst_ssim", "worst {:.4f}"),
     ):  # fmt: skip
         if row.get(key) is not None:
             text += "  " + form.format(row[key])
@@ -167,8 +173,7 @@ def _names(known: Sequence[str], text: str) -> list[str]:
 
 
 def _limits(device: torch.device) -> dict[str, float]:
-    wanted: tuple[Precision, ...] = ("bf16", "fp8")
-    found = {name: product_flops_per_s(device, name) for name in wanted}
+    found = {name: product_flops_per_s(device, name) for name in ("bf16", "fp8")}
     gpu.free()
     return {name: value for name, value in found.items() if value is not None}
 
@@ -184,6 +189,9 @@ def _engine_rows(
         ):
             about["slots"] = engine.config.slots
             yield from _each(about, _engine_jobs(engine, recorded, wanted, setup, seen))
+        if FIDELITY in wanted:
+            job = partial(_fidelity, options, setup)
+            yield from _each(about, iter([(FIDELITY, job)]))
     except (MezzotintError, RuntimeError) as error:  # it did not even open
         for one in wanted:
             yield about | {"workload": one, "error": _sentence(error)}
@@ -200,6 +208,8 @@ def _engine_jobs(
     largest = setup.workloads[0]
     for name in wanted:
         match name:
+            case "fidelity-64":
+                pass  # with engines of its own, when this one has closed
             case "forward-1024px":
                 yield name, partial(_forward, engine, recorded, largest, prompts)
             case "steady-1024px":
@@ -219,6 +229,14 @@ def _whole_by_engine(
     if engine.provenance.precision == SEEN_PRECISION and workload.at_once == 1:
         seen.setdefault(workload.name, image.pixels)
     return timing.row() | {"stage_ms": stage_totals(image.spans), "batch": None}
+
+
+def _fidelity(options: dict[str, Any], setup: Setup) -> Row:
+    right = {"bf16": "fp32", "fp8": "bf16"}[options["precision"]]
+    place = {"device": setup.device.type}
+    exact = place | {"precision": right}
+    prompts = fidelity_prompts(FIDELITY_PROMPTS)
+    return {"against": right} | compare(exact, place | options, prompts, {}).row()
 
 
 def _forward(

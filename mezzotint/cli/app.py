@@ -9,6 +9,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from mezzotint.cli.bench import bench
+from mezzotint.cli.compare import compare
 from mezzotint.cli.config import config_app
 from mezzotint.cli.doctor import doctor
 from mezzotint.cli.generate import generate
@@ -54,6 +56,8 @@ app.command(cls=SectionedCommand)(prompts)
 app.command(cls=SectionedCommand)(pull)
 app.command(cls=SectionedCommand)(serve)
 app.command(cls=SectionedCommand)(doctor)
+app.command(cls=SectionedCommand)(bench)
+app.command(cls=SectionedCommand)(compare)
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
 

@@ -63,7 +63,7 @@ def make_requests(
 
 
 def _given(order: Order) -> dict[str, Any]:
-    width, height = _parse_size(order.size) if order.size is not None else (None, None)
+    width, height = parse_size(order.size) if order.size is not None else (None, None)
     values = {
         "preset": order.preset,
         "width": width,
@@ -78,7 +78,8 @@ def _given(order: Order) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT in pixels. RequestError for any other text."""
     match = re.fullmatch(r"(\d{1,6})[xX×*](\d{1,6})", text, re.ASCII)
     if match is None:
         raise RequestError(f"size {text!r} is not WIDTHxHEIGHT in pixels; write it as in 1024x768")

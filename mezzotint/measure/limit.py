@@ -5,11 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import torch
-
-Precision = Literal["fp32", "bf16", "fp8"]
 
 _SIDE = {"cuda": 8192, "cpu": 1024}
 _REPEATS = 12
@@ -17,8 +14,11 @@ _WARMUPS = 3
 _FP8_CAPABILITY = (8, 9)
 
 
-def product_flops_per_s(device: torch.device, precision: Precision) -> float | None:
-    """Median of a large square product of random values; None where the device has no such one."""
+def product_flops_per_s(device: torch.device, precision: str) -> float | None:
+    """Median of a large square product of random values; None where the device has no such one.
+
+    precision: fp32, bf16 or fp8.
+    """
     run = _product(device, precision)
     if run is None:
         return None
@@ -26,7 +26,7 @@ def product_flops_per_s(device: torch.device, precision: Precision) -> float | N
     return 2 * _SIDE[device.type] ** 3 / statistics.median(times)
 
 
-def _product(device: torch.device, precision: Precision) -> Callable[[], object] | None:
+def _product(device: torch.device, precision: str) -> Callable[[], object] | None:
     side = _SIDE[device.type]
     a, b = (torch.randn(side, side, device=device) for _ in "ab")
     if precision == "fp32":

@@ -25,9 +25,14 @@ def _prompt(catalogue: Catalogue, number: int) -> str:
     scene = catalogue.scenes[number % len(catalogue.scenes)].english[0]
     background = catalogue.backgrounds[number % len(catalogue.backgrounds)].english[0]
     style = catalogue.styles[number % len(catalogue.styles)]
-    return (
-        f"a {subject} {scene}",
-        f"a {colour} {subject} on a {background} background",
-        f"a {subject}, {style}",
-        f"a {colour} {subject} {scene}",
+    words = (
+        f"{subject} {scene}",
+        f"{colour} {subject} on {_article(background)} background",
+        f"{subject}, {style}",
+        f"{colour} {subject} {scene}",
     )[number % 4]
+    return _article(words)
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
