@@ -83,7 +83,7 @@ def test_compare_of_a_precision_with_itself() -> None:
         (("compare", "--b", "auto"), "auto is no precision to compare"),
         (("compare", "--size", "64x64"), "96 to 192"),
         (("compare", "--size", "big"), "WIDTHxHEIGHT"),
-        (("compare", "--b", "fp8", "--device", "cpu"), "fp8"),
+        (("compare", "--b", "fp8", "--device", "cuda"), "no NVIDIA GPU"),
         (("bench", "--size", "64x64"), "96 to 192"),
         (("bench", "--random-weights", "dall-e"), "dall-e"),
         (("bench", "--random-weights", "z-image", "--model", "x"), "exclude each other"),
@@ -96,6 +96,23 @@ def test_what_cannot_be_measured_is_one_sentence(arguments: tuple[str, ...], sai
     assert last.startswith("mezzotint: ")
     assert said in last
     assert "Traceback" not in result.output
+
+
+def test_a_gpu_without_fp8_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda *_: (8, 0))
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda *_: "NVIDIA A100")
+    result = run("compare", "--a", "bf16", "--b", "fp8")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.strip().splitlines()
+    assert "NVIDIA A100 (compute capability 8.0) has no fp8" in line
+    assert "8.9 or newer" in line
+
+
+def test_fp8_is_emulated_on_a_cpu() -> None:
+    result = run("compare", *QUICK, "--a", "bf16", "--b", "fp8", "--prompts", "1", "--json")
+    assert 15 < json.loads(result.stdout)["median_psnr_db"] < 70
 
 
 def test_the_list_of_prompts_names_what_the_model_knows() -> None:
