@@ -80,8 +80,11 @@ PROVENANCE = Provenance(
 
 
 def count_tokens(prompt: str) -> int:
-    """As many as words, and a template of two."""
-    return len(prompt.split()) + 2
+    """As many as words, and a template of two. RequestError beyond the limit."""
+    tokens = len(prompt.split()) + 2
+    if tokens > MAX_PROMPT_TOKENS:
+        raise RequestError(f"the prompt has {tokens} tokens; shorten it")
+    return tokens
 
 
 class FakeRunner:
@@ -136,9 +139,7 @@ class FakeRunner:
 
     def _admit(self, request: Request) -> EngineTicket:
         recipe = resolve(request, SPEC)
-        tokens = count_tokens(recipe.prompt)
-        if tokens > MAX_PROMPT_TOKENS:
-            raise RequestError(f"the prompt has {tokens} tokens; shorten it")
+        count_tokens(recipe.prompt)
         timeline = Timeline(time.monotonic())
         return EngineTicket(
             next(self._ids), recipe, self._cancel, request=request, timeline=timeline

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from mezzotint.server.source import RunnerSource, Served
 
 _SERVER = "Server"
+# Pictures a worker is given at once: one in each of its stages and one to follow. The rest waits in
+# the server's line, where priorities and fair shares count.
+_IN_FLIGHT = 4
 
 Host = Annotated[
     str,
@@ -263,6 +266,7 @@ def _load(config: Config, path: Path) -> Served:
         config.producer,
         lambda: pool.state,
         bundled=config.model is None and config.random_weights is None,
+        capacity=_IN_FLIGHT * len(pool.workers()),
     )
 
 

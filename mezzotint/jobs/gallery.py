@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from mezzotint.engine.stats import stage_totals
 from mezzotint.jobs import images, store
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.files import Files, file_name, image_id
@@ -45,6 +46,7 @@ class Gallery:
             prompt=image.recipe.prompt,
             starred=False,
             created_us=now_us,
+            timings={name: round(ms, 3) for name, ms in stage_totals(image.spans).items()},
         )
         self.database.write(images.add, stored)
         return stored

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
 from mezzotint.jobs.paging import Page, fetch_page
@@ -33,11 +35,13 @@ class StoredImage:
     prompt: str
     starred: bool
     created_us: int
+    timings: Mapping[str, float] | None = None  # ms by stage
 
 
 def add(connection: Connection, image: StoredImage) -> None:
     """Store a picture's row."""
-    connection.execute(insert(images).values(**asdict(image), search=_fold(image.prompt)))
+    values = asdict(image) | {"search": _fold(image.prompt), "timings": _timings_text(image)}
+    connection.execute(insert(images).values(values))
 
 
 def get(connection: Connection, id: str, key_id: str | None = None) -> StoredImage | None:
@@ -52,12 +56,22 @@ def of_job(connection: Connection, job_id: str) -> list[StoredImage]:
     return list(map(_image, connection.execute(rows)))
 
 
+def of_jobs(connection: Connection, job_ids: Sequence[str]) -> dict[str, list[StoredImage]]:
+    """The pictures of several jobs, in order, by job."""
+    found: dict[str, list[StoredImage]] = {id: [] for id in job_ids}
+    rows = select(images).where(images.c.job_id.in_(job_ids)).order_by(images.c.index)
+    for image in map(_image, connection.execute(rows)):
+        found[image.job_id].append(image)
+    return found
+
+
 def page(
     connection: Connection,
     *,
     key_id: str | None = None,
     search: str = "",
     starred: bool = False,
+    format: Format | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[StoredImage]:
@@ -69,6 +83,8 @@ def page(
     rows = _of_key(select(images), key_id)
     if starred:
         rows = rows.where(images.c.starred)
+    if format is not None:
+        rows = rows.where(images.c.format == format)
     for word in _words(search):
         rows = rows.where(images.c.search.contains(word, autoescape=True))
     found, following = fetch_page(connection, rows, images, cursor, limit)
@@ -94,6 +110,10 @@ def unstarred(connection: Connection) -> list[tuple[str, int, int]]:
     return [(row.id, row.created_us, row.bytes) for row in rows]
 
 
+def _timings_text(image: StoredImage) -> str | None:
+    return None if image.timings is None else msgspec.json.encode(image.timings).decode("ascii")
+
+
 def _words(search: str) -> list[str]:
     if len(search) > MAX_SEARCH:
         raise RequestError(f"the search has {len(search)} characters; give at most {MAX_SEARCH}")
@@ -113,4 +133,6 @@ def _of_key(rows: Select[Any], key_id: str | None) -> Select[Any]:
 def _image(row: Row[Any]) -> StoredImage:
     values = row._asdict()
     del values["search"]
+    if row.timings is not None:
+        values["timings"] = msgspec.json.decode(row.timings, type=dict[str, float])
     return StoredImage(**values)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mezzotint.types import ResourceError
 
-NEWEST = "0002"
+NEWEST = "0003"
 
 _FOLDER = Path(__file__).parent / "migrations"
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from mezzotint.models.recipe import resolve
+from mezzotint.models.spec import ModelSpec
 from mezzotint.types import Request
 
 MAX_PICTURES = 100
@@ -20,12 +22,30 @@ class Order:
     n: int = 1
 
 
+def pin(order: Order, spec: ModelSpec) -> Order:
+    """The order with every choice made and its seed drawn: it makes the same pictures for ever.
+
+    RequestError outside the model's limits.
+    """
+    recipe = resolve(order.request, spec)
+    request = replace(
+        order.request,
+        width=recipe.width,
+        height=recipe.height,
+        steps=recipe.steps if order.request.steps_range is None else order.request.steps,
+        guidance=recipe.guidance,
+        seed=recipe.seed,
+    )
+    return replace(order, request=request)
+
+
 def requests_of(order: Order) -> list[Request]:
-    """The order's requests, one a picture; its seed must be drawn."""
+    """A pinned order's requests, one a picture; what its preset chose is in them."""
     seed = order.request.seed
     if seed is None or seed < 0:
         raise ValueError("an order's seed is drawn before it is stored")
-    return [replace(order.request, seed=seed + index) for index in range(order.n)]
+    request = replace(order.request, preset=None)
+    return [replace(request, seed=seed + index) for index in range(order.n)]
 
 
 def to_json(order: Order) -> str:
@@ -38,6 +58,6 @@ def from_json(text: str) -> Order:
     return msgspec.json.decode(text, type=Order)
 
 
-def fingerprint(order: Order) -> str:
-    """Equal for equal orders; taken before a random seed is drawn."""
-    return hashlib.sha256(msgspec.json.encode(order)).hexdigest()
+def fingerprint(order: Order, *more: object) -> str:
+    """Equal for equal orders (and what else was asked); taken before a random seed is drawn."""
+    return hashlib.sha256(msgspec.json.encode((order, more))).hexdigest()

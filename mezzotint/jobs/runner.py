@@ -1,4 +1,4 @@
-"""Takes waiting jobs to a Runner and keeps what comes of them."""
+"""Takes stored jobs through the line and keeps what comes of them."""
 
 from __future__ import annotations
 
@@ -7,97 +7,72 @@ import queue
 import secrets
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
-from mezzotint.engine.runner import Runner, Ticket
 from mezzotint.jobs import images, store
+from mezzotint.jobs.dispatch import Dispatcher, Outlook, Place, Terms
+from mezzotint.jobs.event import JobEvent
 from mezzotint.jobs.gallery import Gallery
-from mezzotint.jobs.images import StoredImage
-from mezzotint.jobs.order import MAX_PICTURES, Order, fingerprint, requests_of
+from mezzotint.jobs.order import MAX_PICTURES, Order, fingerprint, pin, requests_of
 from mezzotint.jobs.store import LOCAL, Job, NewJob
-from mezzotint.models.recipe import resolve
 from mezzotint.types import Cancelled, Image, Progress, RequestError, ResourceError
 
 _log = logging.getLogger(__name__)
 
-EventKind = Literal[
-    "queued", "started", "progress", "image", "done", "failed", "cancelled", "warning"
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobEvent:
-    """What happened to a job; which fields are set depends on the kind."""
-
-    job_id: str
-    kind: EventKind
-    index: int | None = None  # of the picture, from 0
-    progress: Progress | None = None
-    stored: StoredImage | None = None  # None in an "image" event: the history could not keep it
-    image: Image | None = None
-    error: str | None = None
+_TELL_S = 1.0  # positions in the line are told at most so often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPolicy:
-    """Bounds of the queue."""
+    """What a job is worth."""
 
-    max_queued: int = 64  # jobs
-    max_running: int = 16  # pictures given to the runner; more would only wait there
     max_attempts: int = 3  # starts of one job, crashes of the server between them
     retry_s: float = 2.0  # until the history is tried again
 
 
+@dataclass(frozen=True, slots=True)
+class LiveJob:
+    """What only memory knows of a job that is not over."""
+
+    position: int | None  # of its next picture in the line, from 1
+    eta_s: float | None  # until its last picture
+    index: int | None  # of the picture that moved on last
+    progress: Progress | None
+
+
 @dataclass(slots=True, eq=False)
-class _Running:
+class _Open:
     job: Job
-    tickets: dict[int, Ticket] = field(default_factory=dict)  # unfinished, by index
+    places: dict[int, Place] = field(default_factory=dict)  # pictures that are not over, by index
+    running: set[int] = field(default_factory=set)
+    latest: tuple[int, Progress] | None = None
+    told: int | None = None  # the position
     error: str | None = None
     cancelled: bool = False  # by its owner
-    dropped: bool = False  # by the runner, which was closed
+    dropped: bool = False  # a picture is left for the next start of the server
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    job_id: str
-    index: int
-    future: Future[Image]
-
-
-@dataclass(frozen=True, slots=True)
-class _Cancel:
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Wake:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    pass
-
-
-_Message = _Finished | _Cancel | _Wake | _Stop
+_Task = Callable[[], None]
 
 
 class JobRunner:
     """Runs stored jobs until closed; safe to call from any thread.
 
-    Events come from its thread and the runner's: return quickly. When the history fails, pictures
-    are still made and handed out with the events, and "warning" says what was not kept.
+    What was queued or running when the server last ended waits again. Events come from one thread,
+    in the order in which things happened. While the history fails, pictures are still made; a
+    "warning" says so, and what could not be kept fails its job.
     """
 
     def __init__(
         self,
         gallery: Gallery,
-        runner: Runner,
+        dispatcher: Dispatcher,
         observe: Callable[[JobEvent], None] = lambda _: None,
         policy: JobPolicy | None = None,
         *,
@@ -106,20 +81,24 @@ class JobRunner:
     ) -> None:
         self._gallery = gallery
         self._database = gallery.database
-        self._runner = runner
+        self._dispatcher = dispatcher
         self._observe = observe
         self._policy = policy or JobPolicy()
         self._now_us = now_us
         self._new_id = new_id
-        self._running: dict[str, _Running] = {}
-        self._unwritten: deque[Callable[[], None]] = deque()  # ends that the history must take
+        self._open: dict[str, _Open] = {}
+        self._unwritten: deque[Callable[[], None]] = deque()  # what the history must still take
         self._troubled = False  # the history failed: try again soon
-        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._settled = False
+        self._idle = threading.Event()  # settled, and nothing runs any more
+        self._told_s = 0.0
+        self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()  # None: stop
         gallery.files.discard_unfinished()
         self._database.write(store.recover, self._policy.max_attempts, now_us())
+        for job in self._database.read(store.queued):
+            self._resume(job)
         self._thread = threading.Thread(target=self._run, name="mezzotint-jobs", daemon=True)
         self._thread.start()
-        self._inbox.put(_Wake())
 
     def submit(
         self,
@@ -127,178 +106,238 @@ class JobRunner:
         *,
         key_id: str = LOCAL,
         priority: int = 0,
+        deadline_s: float | None = None,
         idempotency_key: str | None = None,
     ) -> Job:
         """Check and store a job; it survives whatever happens next.
 
-        RequestError outside the model's limits; ConflictError and QueueFullError as in `store`;
-        ResourceError when the history cannot take it.
+        RequestError outside the model's limits; QueueFullError; ConflictError as in `store`;
+        ResourceError when the history cannot take it; Cancelled when the server is closing.
         """
+        if not 1 <= order.n <= MAX_PICTURES:
+            raise RequestError(f"n is {order.n}; ask for 1 to {MAX_PICTURES} pictures")
+        now_us = self._now_us()
         new = NewJob(
-            order=self._pinned(order),
-            fingerprint=fingerprint(order),
+            order=pin(order, self._dispatcher.spec),
+            fingerprint=fingerprint(order, priority, deadline_s),
             key_id=key_id,
             priority=priority,
             idempotency_key=idempotency_key,
+            deadline_us=None if deadline_s is None else now_us + int(deadline_s * 1e6),
         )
-        id = self._new_id()
-        job = self._database.write(
-            store.create, new, id=id, now_us=self._now_us(), max_queued=self._policy.max_queued
-        )
-        if job.id == id:
-            self._tell(JobEvent(job_id=id, kind="queued"))
-            self._inbox.put(_Wake())
-        return job
+        # Before there must be room for it: a repeat is answered though the queue is full.
+        existing = self._database.read(store.find_idempotent, new)
+        terms = Terms(key_id=key_id, priority=priority, deadline_s=deadline_s)
+        return existing or self._accept(new, terms, now_us)
 
     def cancel(self, job_id: str) -> None:
         """End a job that has not ended; a running one ends within two steps of its pictures."""
-        self._inbox.put(_Cancel(job_id))
+        self._inbox.put(partial(self._cancel, job_id))
 
-    def close(self) -> None:
-        """Stop taking jobs; what runs goes back to the queue for the next start."""
-        self._inbox.put(_Stop())
+    def live(self) -> dict[str, LiveJob]:
+        """What is known of every job that is not over, by its id."""
+        outlook = self._dispatcher.outlook()
+        return {id: _live(each, outlook) for id, each in [*self._open.items()]}
+
+    def settle(self) -> None:
+        """Start no more pictures: what waits is left for the next start of the server."""
+        self._inbox.put(self._withdraw)
+
+    def close(self, drain_s: float = 0.0) -> None:
+        """Settle, and let running pictures finish for so long; the rest waits for the next start.
+
+        Close it before the dispatcher.
+        """
+        self.settle()
+        self._idle.wait(drain_s)
+        self._inbox.put(None)
         self._thread.join()
 
-    def _pinned(self, order: Order) -> Order:
-        if not 1 <= order.n <= MAX_PICTURES:
-            raise RequestError(f"n is {order.n}; ask for 1 to {MAX_PICTURES} pictures")
-        seed = resolve(order.request, self._runner.spec).seed
-        pinned = replace(order, request=replace(order.request, seed=seed))
-        for request in requests_of(pinned):
-            resolve(request, self._runner.spec)
-        return pinned
+    def _accept(self, new: NewJob, terms: Terms, now_us: int) -> Job:
+        if self._settled:
+            raise Cancelled("the server is closing")
+        places = self._dispatcher.admit(requests_of(new.order), terms)
+        id = self._new_id()
+        try:
+            job = self._database.write(store.create, new, id=id, now_us=now_us)
+        except BaseException:
+            self._dispatcher.leave(places)
+            raise
+        if job.id == id:
+            self._inbox.put(partial(self._enter, job, dict(enumerate(places))))
+        else:
+            self._dispatcher.leave(places)
+        return job
+
+    def _resume(self, job: Job) -> None:
+        """Let a job that an earlier server accepted wait again, for what it lacks."""
+        kept = {image.index for image in self._database.read(images.of_job, job.id)}
+        requests = requests_of(job.order)
+        missing = [index for index in range(job.order.n) if index not in kept]
+        left_s = None if job.deadline_us is None else (job.deadline_us - self._now_us()) / 1e6
+        terms = Terms(key_id=job.key_id, priority=job.priority, deadline_s=left_s)
+        try:
+            admitted = self._dispatcher.admit([requests[i] for i in missing], terms, bounded=False)
+        except RequestError as error:  # accepted by a server with another model
+            self._database.write(store.end, job.id, "failed", self._now_us(), str(error))
+            return
+        self._inbox.put(partial(self._enter, job, dict(zip(missing, admitted, strict=True))))
 
     def _run(self) -> None:
-        while not isinstance(message := self._next(), _Stop):
+        while (task := self._next()) is not None:
             try:
-                self._write_ends()
-                self._handle(message)
-                self._take()
+                self._write_down()
+                task()
+                self._tell_positions()
                 self._troubled = False
             except ResourceError as error:  # what runs goes on; the rest is tried again
                 if not self._troubled:
-                    self._tell(JobEvent(job_id="", kind="warning", error=str(error)))
+                    self._tell(JobEvent(kind="warning", message=str(error)))
                 self._troubled = True
+            except Exception:  # a defect in one job must not end the thread that keeps the others
+                _log.exception("a defect in the running of jobs")
+            if self._settled and not self._open:
+                self._idle.set()
         self._stop()
 
-    def _next(self) -> _Message:
+    def _next(self) -> _Task | None:
+        wait_s = self._policy.retry_s if self._troubled else _TELL_S if self._open else None
         try:
-            return self._inbox.get(timeout=self._policy.retry_s if self._troubled else None)
+            return self._inbox.get(timeout=wait_s)
         except queue.Empty:
-            return _Wake()
+            return _nothing
 
-    def _handle(self, message: _Message) -> None:
-        match message:
-            case _Finished(job_id, index, future):
-                self._finish(job_id, index, future)
-            case _Cancel(job_id) if job_id in self._running:
-                running = self._running[job_id]
-                running.cancelled = True
-                for ticket in running.tickets.values():
-                    ticket.cancel()
-            case _Cancel(job_id):
-                self._end(job_id, "cancelled")
+    def _enter(self, job: Job, places: dict[int, Place]) -> None:
+        if self._settled:  # accepted this moment: it waits for the next start
+            self._dispatcher.leave([*places.values()])
+            return
+        each = self._open[job.id] = _Open(job, dict(places))
+        for index, place in places.items():
+            self._follow(each, index, place)
+        self._dispatcher.enter([*places.values()])
+        self._tell_position(each, self._dispatcher.outlook())
+        self._end_if_over(each)  # all pictures were there already
 
-    def _take(self) -> None:
-        """Start waiting jobs while the runner has room."""
-        while sum(len(each.tickets) for each in self._running.values()) < self._policy.max_running:
-            held = Counter(each.job.key_id for each in self._running.values())
-            job = choose(self._database.read(store.queued), held)
-            if job is None:
-                return
-            kept = {image.index for image in self._database.read(images.of_job, job.id)}
-            if self._database.write(store.start, job.id, self._now_us()):
-                self._start(job, [i for i in range(job.order.n) if i not in kept])
-
-    def _start(self, job: Job, missing: list[int]) -> None:
-        running = self._running[job.id] = _Running(job)
-        self._tell(JobEvent(job_id=job.id, kind="started"))
-        requests = requests_of(job.order)
-        try:
-            tickets = self._runner.submit_all([requests[i] for i in missing])
-        except Cancelled:
-            running.dropped = True
-        except Exception as error:  # whatever it is, it must end this job and no other
-            running.error = str(error)
-        else:
-            running.tickets = dict(zip(missing, tickets, strict=True))
-        for index, ticket in list(running.tickets.items()):
-            self._follow(job.id, index, ticket)
-        self._end_if_over(running)
-
-    def _follow(self, job_id: str, index: int, ticket: Ticket) -> None:
-        def progressed(progress: Progress) -> None:
-            event = JobEvent(job_id=job_id, kind="progress", index=index, progress=progress)
-            self._tell(event)
-
-        ticket.on_progress(progressed)
-        ticket.future.add_done_callback(
-            lambda future: self._inbox.put(_Finished(job_id, index, future))
+    def _follow(self, each: _Open, index: int, place: Place) -> None:
+        """Hear of a picture in our own thread, in the order in which things happen to it."""
+        put = self._inbox.put
+        place.on_start = lambda: put(partial(self._started, each, index))
+        place.on_return = lambda: put(partial(self._returned, each, index))
+        place.on_progress(lambda progress: put(partial(self._progress, each, index, progress)))
+        place.future.add_done_callback(
+            lambda future: put(partial(self._finish, each, index, future))
         )
 
-    def _finish(self, job_id: str, index: int, future: Future[Image]) -> None:
-        running = self._running[job_id]
-        del running.tickets[index]
+    def _started(self, each: _Open, index: int) -> None:
+        each.running.add(index)
+        if len(each.running) == 1:
+            self._write(store.start, each.job.id, self._now_us())
+            self._tell(JobEvent(kind="started", job=each.job))
+
+    def _returned(self, each: _Open, index: int) -> None:
+        each.running.discard(index)
+        if each.job.id in self._open and not each.running:
+            self._write(store.put_back, each.job.id)
+            self._tell_position(each, self._dispatcher.outlook())
+
+    def _progress(self, each: _Open, index: int, progress: Progress) -> None:
+        each.latest = index, progress
+        self._tell(JobEvent(kind="progress", job=each.job, index=index, progress=progress))
+
+    def _finish(self, each: _Open, index: int, future: Future[Image]) -> None:
+        del each.places[index]
+        each.running.discard(index)
         try:
-            self._keep(running.job, index, future.result())
+            stored = self._gallery.save(each.job, index, future.result(), self._now_us())
+            self._tell(JobEvent(kind="image", job=each.job, index=index, image=stored))
         except Cancelled:
-            running.dropped = True
+            each.dropped = True
         except Exception as error:  # whatever it is, it must end this job and no other
-            running.error = str(error)
-        self._end_if_over(running)
+            each.error = str(error)
+        self._end_if_over(each)
 
-    def _keep(self, job: Job, index: int, image: Image) -> None:
-        stored = None
-        try:
-            stored = self._gallery.save(job, index, image, self._now_us())
-        finally:  # whoever waits gets the picture, kept or not
-            self._tell(
-                JobEvent(job_id=job.id, kind="image", index=index, stored=stored, image=image)
-            )
-
-    def _end_if_over(self, running: _Running) -> None:
-        if running.tickets:
+    def _cancel(self, job_id: str) -> None:
+        each = self._open.get(job_id)
+        if each is None:
             return
-        job = running.job
-        del self._running[job.id]
-        if running.error is not None:
-            self._end(job.id, "failed", running.error)
-        elif running.cancelled:
-            self._end(job.id, "cancelled")
-        elif running.dropped:
-            self._database.write(store.put_back, job.id)
-            raise ResourceError("the engine was closed; its jobs wait for the next one")
+        each.cancelled = True
+        for place in [*each.places.values()]:
+            place.cancel()
+
+    def _end_if_over(self, each: _Open) -> None:
+        if each.places:
+            return
+        del self._open[each.job.id]
+        if each.error is not None:
+            self._end(each.job, "failed", each.error)
+        elif each.cancelled:
+            self._end(each.job, "cancelled")
+        elif each.dropped:
+            self._write(store.put_back, each.job.id)
         else:
-            self._end(job.id, "done")
+            self._end(each.job, "done")
 
     def _end(
-        self,
-        job_id: str,
-        state: Literal["done", "failed", "cancelled"],
-        error: str | None = None,
+        self, job: Job, state: Literal["done", "failed", "cancelled"], error: str | None = None
     ) -> None:
-        now_us = self._now_us()
+        event = JobEvent(kind=state, job=job, message=error)
+        self._write(
+            store.end, job.id, state, self._now_us(), error, then=partial(self._tell, event)
+        )
+
+    def _write(
+        self, work: Callable[..., bool], *arguments: object, then: Callable[[], None] | None = None
+    ) -> None:
+        """Write now, or when the history takes part again, in order; `then` if it changed a row."""
 
         def write() -> None:
-            if self._database.write(store.end, job_id, state, now_us, error):
-                self._tell(JobEvent(job_id=job_id, kind=state, error=error))
+            if self._database.write(work, *arguments) and then is not None:
+                then()
 
         self._unwritten.append(write)
-        self._write_ends()
+        self._write_down()
 
-    def _write_ends(self) -> None:
+    def _write_down(self) -> None:
         while self._unwritten:
             self._unwritten[0]()
             self._unwritten.popleft()
 
+    def _withdraw(self) -> None:
+        self._settled = True
+        for each in self._open.values():
+            for index, place in [*each.places.items()]:
+                if self._dispatcher.withdraw(place):
+                    del each.places[index]
+                    each.dropped = True
+        for each in [*self._open.values()]:
+            self._end_if_over(each)
+
     def _stop(self) -> None:
         with suppress(ResourceError):  # what is not written is found by the next start
-            self._write_ends()
-            for running in self._running.values():
-                self._database.write(store.put_back, running.job.id)
-        for running in self._running.values():
-            for ticket in running.tickets.values():
-                ticket.cancel()
+            self._write_down()
+            for each in self._open.values():
+                self._database.write(store.put_back, each.job.id)
+        for each in self._open.values():
+            for place in each.places.values():
+                place.cancel()
+
+    def _tell_positions(self) -> None:
+        """Tell whose place in the line changed, now and then."""
+        now = time.monotonic()
+        if now - self._told_s < _TELL_S:
+            return
+        self._told_s = now
+        waiting = [each for each in self._open.values() if not each.running]
+        outlook = self._dispatcher.outlook() if waiting else {}
+        for each in waiting:
+            if _position(each, outlook) != each.told:
+                self._tell_position(each, outlook)
+
+    def _tell_position(self, each: _Open, outlook: dict[int, Outlook]) -> None:
+        live = _live(each, outlook)
+        each.told = live.position
+        event = JobEvent(kind="queued", job=each.job, position=live.position, eta_s=live.eta_s)
+        self._tell(event)
 
     def _tell(self, event: JobEvent) -> None:
         try:
@@ -307,10 +346,21 @@ class JobRunner:
             _log.exception("an observer of jobs broke")
 
 
-def choose(queued: Iterable[Job], held: Mapping[str, int]) -> Job | None:
-    """The job to take next: highest priority, then whose key holds the fewest, then the oldest."""
-    return min(
-        queued,
-        key=lambda job: (-job.priority, held.get(job.key_id, 0), job.created_us, job.id),
-        default=None,
-    )
+def _live(each: _Open, outlook: dict[int, Outlook]) -> LiveJob:
+    known = _outlooks(each, outlook)
+    etas = [o.eta_s for o in known if o.eta_s is not None]
+    index, progress = each.latest or (None, None)
+    return LiveJob(_position(each, outlook), max(etas, default=None), index, progress)
+
+
+def _position(each: _Open, outlook: dict[int, Outlook]) -> int | None:
+    positions = (o.position for o in _outlooks(each, outlook) if o.position is not None)
+    return min(positions, default=None)
+
+
+def _outlooks(each: _Open, outlook: dict[int, Outlook]) -> Sequence[Outlook]:
+    return [outlook[p.id] for p in [*each.places.values()] if p.id in outlook]
+
+
+def _nothing() -> None:
+    """What is done when there was no task for a while."""

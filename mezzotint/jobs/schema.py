@@ -39,6 +39,7 @@ jobs = Table(
     Column("finished_us", BigInteger),
     Column("error", Text),
     Column("attempts", Integer, nullable=False),
+    Column("deadline_us", BigInteger),  # when it is given up
     UniqueConstraint("key_id", "idempotency_key"),
     Index(None, "state", "created_us"),
     Index(None, "created_us", "id"),
@@ -63,6 +64,7 @@ images = Table(
     Column("search", Text, nullable=False),  # the prompt, folded for searching
     Column("starred", Boolean, nullable=False),
     Column("created_us", BigInteger, nullable=False),
+    Column("timings", Text),  # ms by stage, in JSON; null: made before they were kept
     UniqueConstraint("job_id", "index"),
     Index(None, "created_us", "id"),
     Index(None, "key_id", "created_us", "id"),

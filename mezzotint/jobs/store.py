@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, delete, func, insert, select, upda
 from mezzotint.jobs.order import Order, from_json, to_json
 from mezzotint.jobs.paging import Page, fetch_page
 from mezzotint.jobs.schema import images, jobs
-from mezzotint.types import RequestError, ResourceError
+from mezzotint.types import RequestError
 
 JobState = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 EndState = Literal["done", "failed", "cancelled", "interrupted"]
@@ -26,10 +26,6 @@ class ConflictError(RequestError):
     """An Idempotency-Key was used again with another body."""
 
 
-class QueueFullError(ResourceError):
-    """As many jobs wait as may."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A job to accept."""
@@ -39,6 +35,7 @@ class NewJob:
     key_id: str = LOCAL
     priority: int = 0
     idempotency_key: str | None = None
+    deadline_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +52,17 @@ class Job:
     finished_us: int | None
     error: str | None
     attempts: int
+    deadline_us: int | None
 
 
-def create(connection: Connection, new: NewJob, *, id: str, now_us: int, max_queued: int) -> Job:
+def create(connection: Connection, new: NewJob, *, id: str, now_us: int) -> Job:
     """Accept a job, or find the one that this Idempotency-Key made.
 
-    ConflictError when that one asked for something else; QueueFullError above `max_queued`.
+    ConflictError when that one asked for something else.
     """
-    existing = _find_idempotent(connection, new)
+    existing = find_idempotent(connection, new)
     if existing is not None:
         return existing
-    waiting = count(connection, "queued")
-    if waiting >= max_queued:
-        raise QueueFullError(
-            f"{waiting} jobs wait already and the limit is {max_queued}; try again later"
-        )
     connection.execute(
         insert(jobs).values(
             id=id,
@@ -81,9 +74,25 @@ def create(connection: Connection, new: NewJob, *, id: str, now_us: int, max_que
             priority=new.priority,
             created_us=now_us,
             attempts=0,
+            deadline_us=new.deadline_us,
         )
     )
     return _must_get(connection, id)
+
+
+def find_idempotent(connection: Connection, new: NewJob) -> Job | None:
+    """The job that this Idempotency-Key made; ConflictError when it asked for something else."""
+    if new.idempotency_key is None:
+        return None
+    same = (jobs.c.key_id == new.key_id) & (jobs.c.idempotency_key == new.idempotency_key)
+    row = connection.execute(select(jobs).where(same)).first()
+    if row is None:
+        return None
+    if row.fingerprint != new.fingerprint:
+        raise ConflictError(
+            "this Idempotency-Key was used before for another request; give each request its own"
+        )
+    return _job(row)
 
 
 def get(connection: Connection, id: str, key_id: str | None = None) -> Job | None:
@@ -108,16 +117,32 @@ def page(
     return Page(tuple(map(_job, found)), following)
 
 
+def open_or_ended(
+    connection: Connection, key_id: str | None, since_us: int, limit: int
+) -> list[Job]:
+    """Jobs that are not over, or ended after a time; the newest, oldest of them first."""
+    fresh = jobs.c.state.in_(_OPEN) | (jobs.c.finished_us >= since_us)
+    rows = _of_key(select(jobs).where(fresh), key_id)
+    rows = rows.order_by(jobs.c.created_us.desc(), jobs.c.id.desc()).limit(limit)
+    return [_job(row) for row in connection.execute(rows)][::-1]
+
+
+def open_ids(connection: Connection, key_id: str | None) -> list[str]:
+    """The ids of jobs that are not over."""
+    rows = _of_key(select(jobs.c.id).where(jobs.c.state.in_(_OPEN)), key_id)
+    return [row.id for row in connection.execute(rows)]
+
+
 def count(connection: Connection, state: JobState) -> int:
     """How many jobs are in a state."""
     query = select(func.count()).select_from(jobs).where(jobs.c.state == state)
     return int(connection.execute(query).scalar_one())
 
 
-def queued(connection: Connection, limit: int = 1000) -> list[Job]:
-    """Waiting jobs: higher priorities first, then the older."""
-    order = (jobs.c.priority.desc(), jobs.c.created_us, jobs.c.id)
-    rows = select(jobs).where(jobs.c.state == "queued").order_by(*order).limit(limit)
+def queued(connection: Connection) -> list[Job]:
+    """All waiting jobs, the oldest first."""
+    order = (jobs.c.created_us, jobs.c.id)
+    rows = select(jobs).where(jobs.c.state == "queued").order_by(*order)
     return list(map(_job, connection.execute(rows)))
 
 
@@ -176,20 +201,6 @@ def remove_empty(connection: Connection, before_us: int) -> int:
     return connection.execute(delete(jobs).where(ended, ~has_images)).rowcount
 
 
-def _find_idempotent(connection: Connection, new: NewJob) -> Job | None:
-    if new.idempotency_key is None:
-        return None
-    same = (jobs.c.key_id == new.key_id) & (jobs.c.idempotency_key == new.idempotency_key)
-    row = connection.execute(select(jobs).where(same)).first()
-    if row is None:
-        return None
-    if row.fingerprint != new.fingerprint:
-        raise ConflictError(
-            "this Idempotency-Key was used before for another request; give each request its own"
-        )
-    return _job(row)
-
-
 def _change(
     connection: Connection, id: str, states: tuple[str, ...], values: dict[str, Any]
 ) -> bool:
@@ -217,4 +228,5 @@ def _job(row: Row[Any]) -> Job:
         finished_us=row.finished_us,
         error=row.error,
         attempts=row.attempts,
+        deadline_us=row.deadline_us,
     )

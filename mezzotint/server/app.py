@@ -11,15 +11,20 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
 from mezzotint.server import errors
 from mezzotint.server.capabilities import capabilities_router
 from mezzotint.server.edge import Edge
+from mezzotint.server.frame import Frame
 from mezzotint.server.gpus import Gpus
 from mezzotint.server.health import health_router
 from mezzotint.server.history import History
 from mezzotint.server.housekeeping import Housekeeper
 from mezzotint.server.images_api import images_router
+from mezzotint.server.job_events import EVENTS
+from mezzotint.server.jobs import Jobs
+from mezzotint.server.jobs_api import jobs_router
 from mezzotint.server.keys_api import keys_router
 from mezzotint.server.live import LiveFeed
 from mezzotint.server.metrics import Metrics, metrics_router
@@ -28,13 +33,13 @@ from mezzotint.server.page import BUILT, page_router, read_page
 from mezzotint.server.presets_api import presets_router
 from mezzotint.server.queue import Queue
 from mezzotint.server.results import Results
-from mezzotint.server.schema import event_schemas
+from mezzotint.server.schema import CompletedEvent, PartialEvent, event_schemas
 from mezzotint.server.security import OPEN, Gate
 from mezzotint.server.session_api import session_router
 from mezzotint.server.sessions import COOKIE, Sessions
 from mezzotint.server.settings import Settings
 from mezzotint.server.settings_api import settings_router
-from mezzotint.server.source import RunnerSource
+from mezzotint.server.source import RunnerSource, Served
 from mezzotint.server.stats_api import stats_router
 from mezzotint.server.tuning import Live, Tuning
 from mezzotint.server.watcher import Feed, Watcher
@@ -44,6 +49,7 @@ _ABOUT = (
     "Pictures from text, in the shape of OpenAI's images API. Errors everywhere: "
     '{"error": {"message", "type", "param", "code"}}.'
 )
+_EVENTS: tuple[type[BaseModel], ...] = (PartialEvent, CompletedEvent, Frame, *EVENTS.values())
 
 
 def create_app(
@@ -54,7 +60,8 @@ def create_app(
 ) -> FastAPI:
     """Put the APIs over `source`, which is started and closed with the app.
 
-    Without a `history` there is no gallery; without a `feed` the stats are the source's own.
+    Without a `history` there are no jobs and no gallery; without a `feed` the stats are the
+    source's own.
     """
     database = None if history is None else history.gallery.database
     tuning = Tuning(
@@ -67,15 +74,22 @@ def create_app(
     gpus = Gpus()
     metrics = Metrics(source, queue, gpus)
     watcher = Watcher(feed or LiveFeed(source, queue, gpus))
-    background: list[_Background] = [source, watcher]
+    source.when_open(lambda served: _open_line(served, queue, source, metrics))
+    started: list[_Started] = [source, watcher]
+    closed: list[_Closed] = [source, queue, watcher]
+    jobs = None
     if history is not None:
-        background.append(Housekeeper(history.gallery, tuning))
+        jobs = Jobs(history, queue, tuning, settings.root_path)
+        source.when_open(lambda _: jobs.open())
+        keeper = Housekeeper(history.gallery, tuning)
+        started.append(keeper)
+        closed += [jobs, keeper]
     sessions = Sessions(settings.keys)
     app = FastAPI(
         title="Mezzotint",
         description=_ABOUT,
         version=__version__,
-        lifespan=_lifespan(background),
+        lifespan=_lifespan(started, closed),
         docs_url=None,  # these pages would load scripts from another site
         redoc_url=None,
         redirect_slashes=False,
@@ -84,7 +98,6 @@ def create_app(
         source=source,
         queue=queue,
         results=Results(lambda: tuning.now.results_mib * 2**20, settings.results_s),
-        metrics=metrics,
         tuning=tuning,
         aliases=settings.aliases,
         created=int(time.time()),
@@ -96,8 +109,12 @@ def create_app(
     app.include_router(presets_router(source, database))
     app.include_router(stats_router(watcher))
     app.include_router(session_router(sessions, root_path=settings.root_path))
-    if history is not None:
+    # Called first when the server is to end, while it still answers: streams end then.
+    app.state.on_end = [watcher.end]
+    if history is not None and jobs is not None:
         app.include_router(images_router(history, settings.root_path))
+        app.include_router(jobs_router(jobs))
+        app.state.on_end.append(jobs.settle)
         app.include_router(keys_router(history.gallery.database))
         app.include_router(settings_router(tuning))
     app.include_router(page_router(read_page(BUILT, settings.root_path)))
@@ -109,21 +126,31 @@ def create_app(
     return app
 
 
-class _Background(Protocol):
+class _Started(Protocol):
     def start(self) -> None: ...
 
+
+class _Closed(Protocol):
     def close(self) -> None: ...
 
 
-def _lifespan(background: Sequence[_Background]) -> Any:
-    """Start all in order, and close them in the other."""
+def _open_line(served: Served, queue: Queue, source: RunnerSource, metrics: Metrics) -> None:
+    queue.open(
+        served,
+        is_ready=lambda: source.peek() is not None,
+        on_picture=lambda image: metrics.picture(image, served.runner.stats().clock),
+    )
+
+
+def _lifespan(started: Sequence[_Started], closed: Sequence[_Closed]) -> Any:
+    """Start in order, and close in the other."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        for each in background:
-            each.start()
+        for part in started:
+            part.start()
         yield
-        for each in reversed(background):
+        for each in reversed(closed):
             await asyncio.to_thread(each.close)
 
     return lifespan
@@ -135,7 +162,7 @@ def _document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     components = document["components"]
-    components["schemas"] = event_schemas() | components["schemas"]
+    components["schemas"] = event_schemas(_EVENTS) | components["schemas"]
     if with_keys:
         components["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer"},

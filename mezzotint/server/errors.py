@@ -11,6 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from mezzotint.jobs.dispatch import QueueFullError
+from mezzotint.jobs.store import ConflictError
 from mezzotint.types import Cancelled, RequestError, ResourceError
 from mezzotint.workers.errors import WorkerError
 
@@ -65,11 +67,17 @@ def explain(error: BaseException, request_id: str) -> ApiError:
     """Say what ended a picture, without a path or a stack in it; the log has the rest."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, ConflictError):
+        return ApiError(409, str(error), code="idempotency_conflict", param="Idempotency-Key")
     if isinstance(error, RequestError):
         return invalid(str(error), None)
     if isinstance(error, Cancelled):
         message = "the server is closing; ask again in a moment"
         return ApiError(503, message, code="closing", kind="server_error")
+    if isinstance(error, QueueFullError):
+        headers = {"Retry-After": str(error.wait_s)}
+        kind: Kind = "rate_limit_error"
+        return ApiError(429, str(error), code="queue_full", kind=kind, headers=headers)
     _log.error("picture failed", exc_info=error, extra={"id": request_id})
     if isinstance(error, WorkerError):
         message = "the process that was making this picture broke; its log says why"

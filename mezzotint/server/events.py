@@ -13,9 +13,11 @@ PING = KEEPALIVE_COMMENT
 PING_S = 15.0  # proxies close connections that are silent for 30 s or more
 
 
-def event(name: str, data: Mapping[str, Any]) -> bytes:
-    """One event with a JSON document."""
-    return format_sse_event(event=name, data_str=orjson.dumps(data).decode())
+def event(name: str, data: Mapping[str, Any] | bytes, id: int | None = None) -> bytes:
+    """One event with a JSON document (or its text), and the id to resume after."""
+    text = data if isinstance(data, bytes) else orjson.dumps(data)
+    number = None if id is None else str(id)
+    return format_sse_event(event=name, data_str=text.decode(), id=number)
 
 
 class EventStream(EventSourceResponse):
@@ -25,7 +27,9 @@ class EventStream(EventSourceResponse):
     could clean nothing up itself.
     """
 
-    def __init__(self, events: AsyncIterator[bytes], on_close: Callable[[], None]) -> None:
+    def __init__(
+        self, events: AsyncIterator[bytes], on_close: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(events, headers={"X-Accel-Buffering": "no"})
         self._on_close = on_close
 

@@ -35,7 +35,7 @@ class Timings(BaseModel):
     denoise_ms: float = Field(description="All steps, ms.")
     decode_ms: float = Field(description="Latent to pixels, ms.")
     file_ms: float = Field(description="Pixels to file, ms.")
-    total_ms: float = Field(description="From submission to the file, ms.")
+    total_ms: float = Field(description="All of them, ms.")
 
 
 class ImageInfo(BaseModel):
@@ -54,7 +54,7 @@ class ImageInfo(BaseModel):
     starred: bool = Field(description="Retention spares starred pictures.")
     created_at: float = Field(description="Unix seconds.")
     request: ImageRequest = Field(description="What makes it again.")
-    timings: Timings | None = Field(description="null: not known any more.")
+    timings: Timings | None = Field(description="null: made before they were kept.")
     file_url: str = Field(description="The file, below the server's root.")
     thumbnail_url: str = Field(description="A WebP of at most 256 px a side.")
 
@@ -88,9 +88,7 @@ class Deleted(BaseModel):
     deleted: int = Field(description="How many of the ids were pictures of the caller.")
 
 
-def image_info(
-    stored: StoredImage, request: Request, root_path: str, timings: Timings | None = None
-) -> ImageInfo:
+def image_info(stored: StoredImage, request: Request, root_path: str) -> ImageInfo:
     """Show a picture; `request` is its job's, whose size and seed this picture fixes."""
     address = f"{root_path}/api/v1/images/{stored.id}"
     return ImageInfo(
@@ -107,9 +105,19 @@ def image_info(
         starred=stored.starred,
         created_at=stored.created_us / 1e6,
         request=_request(stored, request),
-        timings=timings,
+        timings=_timings(stored),
         file_url=f"{address}/file",
         thumbnail_url=f"{address}/thumbnail",
+    )
+
+
+def _timings(stored: StoredImage) -> Timings | None:
+    if stored.timings is None:
+        return None
+    stages = ("queue", "encode", "denoise", "decode", "file")
+    return Timings(
+        **{f"{stage}_ms": stored.timings.get(stage, 0.0) for stage in stages},
+        total_ms=round(sum(stored.timings.values()), 3),
     )
 
 

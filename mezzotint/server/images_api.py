@@ -17,17 +17,18 @@ from mezzotint.jobs import images, store
 from mezzotint.jobs.images import MAX_SEARCH, StoredImage
 from mezzotint.server.answer import MEDIA
 from mezzotint.server.errors import ApiError, invalid
-from mezzotint.server.history import History
+from mezzotint.server.history import History, scope_of
 from mezzotint.server.image_schema import Deleted, ImageInfo, ImageList, Selection, StarRequest
 from mezzotint.server.image_schema import image_info as show
-from mezzotint.server.keys import Caller
 from mezzotint.server.schema import ERRORS
-from mezzotint.types import RequestError
+from mezzotint.types import Format, RequestError
 
 _CACHE = "private, max-age=31536000, immutable"  # an id's bytes never change
 _DATE = (1980, 1, 1, 0, 0, 0)  # zip's first: the same selection makes the same bytes
 _ERRORS: dict[int | str, dict[str, Any]] = {503: ERRORS[503], "default": ERRORS["default"]}
 _BINARY = {name: {"schema": {"type": "string"}} for name in MEDIA.values()}
+_ZIP = {"application/zip": {"schema": {"type": "string"}}}
+_LEFT_OUT = {"X-Left-Out": {"description": "Ids left out.", "schema": {"type": "integer"}}}
 _Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The picture's id.")]
 
 
@@ -48,12 +49,14 @@ def _add_reading(router: APIRouter, desk: _Desk) -> None:
             str, Query(max_length=MAX_SEARCH, description="Words that the prompt must hold.")
         ] = "",
         starred: Annotated[bool, Query(description="Only starred ones.")] = False,
+        format: Annotated[Format | None, Query(description="Only files of this format.")] = None,
         cursor: Annotated[
             str | None, Query(max_length=200, description="next_cursor of the page before.")
         ] = None,
         limit: Annotated[int, Query(ge=1, le=200, description="Pictures a page.")] = 50,
     ) -> ImageList:
-        return desk.page(http, search, starred, cursor, limit)
+        wanted = {"search": search, "starred": starred, "format": format}
+        return desk.page(http, wanted, cursor, limit)
 
     @router.get("/{id}", summary="Read what is known of a picture")
     def read_image(id: _Id, http: Request) -> ImageInfo:
@@ -110,18 +113,19 @@ def _add_changing(router: APIRouter, desk: _Desk) -> None:
 
     @router.post(
         "/zip",
-        summary="Read several pictures as one zip",
+        summary="Read several pictures as one zip; ids that are none are left out",
         response_class=Response,
-        responses={200: {"content": {"application/zip": {"schema": {"type": "string"}}}}},
+        responses={200: {"content": _ZIP, "headers": _LEFT_OUT}},
     )
     def zip_images(body: Selection, http: Request) -> Response:
-        found = desk.select(body.ids, http)
-        if len(found) != len(set(body.ids)):
+        paths = (desk.history.gallery.files.path(i.file) for i in desk.select(body.ids, http))
+        files = [path for path in paths if path.is_file()]
+        if not files:
             raise _absent()
-        files = [desk.history.gallery.files.path(image.file) for image in found]
-        if not all(map(FilePath.is_file, files)):
-            raise _absent()
-        headers = {"Content-Disposition": 'attachment; filename="mezzotint.zip"'}
+        headers = {
+            "Content-Disposition": 'attachment; filename="mezzotint.zip"',
+            "X-Left-Out": str(len(set(body.ids)) - len(files)),
+        }
         return StreamingResponse(_zip(files), media_type="application/zip", headers=headers)
 
 
@@ -133,13 +137,13 @@ class _Desk:
     root_path: str
 
     def find(self, id: str, http: Request) -> StoredImage:
-        image = self.history.gallery.database.read(images.get, id, _scope(http))
+        image = self.history.gallery.database.read(images.get, id, scope_of(http))
         if image is None:
             raise _absent()
         return image
 
     def select(self, ids: list[str], http: Request) -> list[StoredImage]:
-        scope, read = _scope(http), self.history.gallery.database.read
+        scope, read = scope_of(http), self.history.gallery.database.read
         found = (read(images.get, id, scope) for id in dict.fromkeys(ids))
         return [image for image in found if image is not None]
 
@@ -150,17 +154,11 @@ class _Desk:
         return show(image, job.order.request, self.root_path)
 
     def page(
-        self, http: Request, search: str, starred: bool, cursor: str | None, limit: int
+        self, http: Request, wanted: dict[str, Any], cursor: str | None, limit: int
     ) -> ImageList:
         def work(connection: Connection) -> ImageList:  # one snapshot: no row without its job
-            page = images.page(
-                connection,
-                key_id=_scope(http),
-                search=search,
-                starred=starred,
-                cursor=cursor,
-                limit=limit,
-            )
+            key_id = scope_of(http)
+            page = images.page(connection, key_id=key_id, cursor=cursor, limit=limit, **wanted)
             jobs = {id: store.get(connection, id) for id in {i.job_id for i in page.items}}
             shown = [
                 show(image, job.order.request, self.root_path)
@@ -173,12 +171,6 @@ class _Desk:
             return self.history.gallery.database.read(work)
         except RequestError as error:
             raise invalid(str(error), None) from error
-
-
-def _scope(http: Request) -> str | None:
-    """Whose pictures a caller sees; None: everybody's."""
-    caller: Caller = http.state.caller
-    return None if caller.role == "admin" else caller.key_id
 
 
 def _absent() -> ApiError:

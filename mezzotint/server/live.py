@@ -76,20 +76,20 @@ class LiveFeed:
             return None
         self._mark = seen.mark
         stats = served.runner.stats()
-        counts = QueueState(
-            accepted=self._queue.pending, waiting=stats.waiting, running=stats.running
-        )
+        waiting = self._queue.waiting + stats.waiting
+        counts = QueueState(accepted=self._queue.pending, waiting=waiting, running=stats.running)
         outcomes = dict(stats.outcomes)
         devices = self._devices(now, seen.devices)
         frame = self._frame(now, devices, seen.runs, seen.pictures, seen.missed, counts)
-        arrived = sum(outcomes.values()) + stats.waiting + stats.running
+        arrived = sum(outcomes.values()) + waiting + stats.running
         return frame.model_copy(update={"outcomes": outcomes, "arrived": arrived})
 
     def _is_due(self, now: float) -> bool:
         return now - self._last_frame_s >= _QUIET_S
 
     def _counts(self) -> QueueState:
-        return QueueState(accepted=self._queue.pending, waiting=0, running=0)
+        accepted, waiting = self._queue.pending, self._queue.waiting
+        return QueueState(accepted=accepted, waiting=waiting, running=0)
 
     def _frame(
         self,

@@ -118,7 +118,8 @@ class _State(Collector):
         yield _gauge("images_in_progress", "Pictures accepted and not finished", pending)
         if served is not None:
             stats = served.runner.stats()
-            yield _gauge("queue_waiting", "Pictures that wait for a slot", stats.waiting)
+            waiting = float(self._queue.waiting + stats.waiting)
+            yield _gauge("queue_waiting", "Pictures that wait for their turn or a slot", waiting)
             yield _gauge("queue_running", "Pictures being made", stats.running)
 
 

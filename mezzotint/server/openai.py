@@ -16,8 +16,7 @@ from mezzotint.server import events
 from mezzotint.server.answer import MEDIA, Answer
 from mezzotint.server.errors import ApiError, Disconnected, explain, invalid
 from mezzotint.server.feed import Done, Feed, Look
-from mezzotint.server.metrics import Metrics
-from mezzotint.server.queue import Queue
+from mezzotint.server.queue import Queue, terms_of
 from mezzotint.server.results import Link, Results
 from mezzotint.server.schema import (
     ERRORS,
@@ -44,7 +43,6 @@ class ImagesService:
     source: RunnerSource
     queue: Queue
     results: Results
-    metrics: Metrics
     tuning: Tuning
     aliases: tuple[str, ...]
     created: int  # Unix seconds
@@ -105,29 +103,28 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
         raise invalid("only a stream has room for partial images; add stream", "partial_images")
     raw = _raw_format(call, http)
     format = raw or call.output_format or "png"
+    terms = terms_of(http, call.priority or 0)
     started = time.monotonic()
     try:
         requests = to_requests(call, spec, format, service.tuning.now.metadata)
-        feed = await service.queue.submit(served, requests)
+        feed = await service.queue.submit(requests, terms)
     except MezzotintError as error:
         raise explain(error, http.state.request_id) from error
     answer = Answer(call, http, served, format, service.results, started)
     if call.stream:
         http.state.outcome = "cancelled"  # until the last event is out
-        return events.EventStream(_events(service, answer, feed), feed.cancel)
-    images = await _collect(service, answer, feed)
+        return events.EventStream(_events(answer, feed), feed.cancel)
+    images = await _collect(answer, feed)
     return answer.raw(images[0]) if raw else answer.document(images)
 
 
-async def _collect(service: ImagesService, answer: Answer, feed: Feed) -> list[Image]:
+async def _collect(answer: Answer, feed: Feed) -> list[Image]:
     """All pictures, in the order of their seeds; the first failure ends them all."""
     images: dict[int, Image] = {}
-    clock = answer.served.runner.stats().clock
     try:
         async with aclosing(feed.read(answer.http)) as news:
             async for item in news:
                 if isinstance(item, Done):
-                    service.metrics.picture(item.image, clock)
                     images[item.index] = item.image
     except Disconnected:
         raise
@@ -136,9 +133,8 @@ async def _collect(service: ImagesService, answer: Answer, feed: Feed) -> list[I
     return [images[index] for index in range(len(images))]
 
 
-async def _events(service: ImagesService, answer: Answer, feed: Feed) -> AsyncIterator[bytes]:
+async def _events(answer: Answer, feed: Feed) -> AsyncIterator[bytes]:
     state = answer.http.state
-    clock = answer.served.runner.stats().clock
     try:
         async with aclosing(feed.read(answer.http, events.PING_S)) as news:
             async for item in news:
@@ -149,7 +145,6 @@ async def _events(service: ImagesService, answer: Answer, feed: Feed) -> AsyncIt
                         data = await run_in_threadpool(answer.partial, item)
                         yield events.event("image_generation.partial_image", data)
                     case Done():
-                        service.metrics.picture(item.image, clock)
                         data = answer.completed(item.image)
                         yield events.event("image_generation.completed", data)
     except Disconnected:

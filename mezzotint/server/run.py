@@ -6,7 +6,7 @@ import errno
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 
@@ -57,13 +57,24 @@ def address_of(server: socket.socket) -> str:
 class Server(uvicorn.Server):
     """uvicorn, except that a signal is a wish to end well: it is not raised again afterwards."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], None],
+        on_end: Iterable[Callable[[], None]],
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()  # from here on HTTP answers, and a signal ends it well
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for end in self._on_end:  # streams without an end of their own would hold it up
+            end()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,7 +101,7 @@ def make_server(app: FastAPI, on_start: Callable[[], None]) -> Server:
         lifespan="on",
         timeout_graceful_shutdown=DRAIN_S,
     )
-    return Server(config, on_start)
+    return Server(config, on_start, app.state.on_end)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError | ResourceError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mezzotint.server.frame import Frame
-from mezzotint.server.settings import MAX_PICTURES, MAX_PROMPT_CHARACTERS
+from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
 from mezzotint.types import MAX_SEED, Format
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
@@ -121,6 +121,9 @@ class GenerationRequest(BaseModel):
     )
     preset: _Word | None = Field(
         None, description="One of the model's named scenes: size, steps, guidance, maybe a seed."
+    )
+    priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] | None = Field(
+        0, description="Higher ones go first; above 0 only with an admin's key."
     )
     return_timings: bool | None = Field(False, description="Also report what each stage took.")
 
@@ -240,9 +243,9 @@ class ErrorResponse(BaseModel):
     error: Error
 
 
-_REFERENCE = "#/components/schemas/{model}"
+REFERENCE = "#/components/schemas/{model}"
 _DATA = [
-    {"$ref": _REFERENCE.format(model=kind)}
+    {"$ref": REFERENCE.format(model=kind)}
     for kind in ("PartialEvent", "CompletedEvent", "ErrorResponse")
 ]
 EVENT: dict[str, Any] = {
@@ -265,11 +268,11 @@ EVENT: dict[str, Any] = {
 }
 
 
-def event_schemas() -> dict[str, Any]:
-    """The schemas that EVENT refers to and no route's model brings along, by name."""
+def event_schemas(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """The schemas, by name, that only streams refer to and no route's model brings along."""
     parts: dict[str, Any] = {}
-    for model in (PartialEvent, CompletedEvent, Frame):
-        schema = model.model_json_schema(mode="serialization", ref_template=_REFERENCE)
+    for model in models:
+        schema = model.model_json_schema(mode="serialization", ref_template=REFERENCE)
         parts |= schema.pop("$defs", {})
         parts[model.__name__] = schema
     return parts

@@ -11,6 +11,7 @@ from mezzotint.server.tuning import MAX_QUEUE, Value
 MAX_PICTURES = 10  # of one request, as in OpenAI's contract
 MAX_BODY_BYTES = 2**20
 MAX_PROMPT_CHARACTERS = 32_000
+MAX_PRIORITY = 10
 DRAIN_S = 30
 
 

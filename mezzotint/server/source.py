@@ -27,6 +27,7 @@ class Served:
     producer: str = "mezzotint"  # named in AI-content marks
     state: Callable[[], State] = lambda: "ready"  # asked once its provenance is known
     bundled: bool = False  # the small model that ships with the package
+    capacity: int = 16  # pictures it is given at once; the others wait in our own line
 
 
 class RunnerSource:
@@ -38,6 +39,7 @@ class RunnerSource:
         self._load = load
         self._on_failure = on_failure
         self._lock = threading.Lock()
+        self._on_open: list[Callable[[Served], None]] = []
         self._opened: Served | None = None
         self._ready = False  # it was, once: it may restart or have failed since
         self._closed = False
@@ -78,6 +80,13 @@ class RunnerSource:
         """The runner if it takes requests."""
         return self._opened if self.state in ("ready", "restarting") else None
 
+    def when_open(self, callback: Callable[[Served], None]) -> None:
+        """Call back from the loading thread once there is a runner; its weights may still load.
+
+        To be said before `start`; an error of the callback is one of loading.
+        """
+        self._on_open.append(callback)
+
     def start(self) -> None:
         """Begin to load."""
         self._started = time.monotonic()
@@ -113,6 +122,8 @@ class RunnerSource:
         if closed:
             opened.runner.close()
             raise Cancelled("the server was closed")
+        for callback in self._on_open:
+            callback(opened)
         name = opened.runner.provenance.model  # waits for the weights
         self._ready = True
         return name

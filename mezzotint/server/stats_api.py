@@ -143,7 +143,8 @@ async def _follow(watcher: Watcher, after: str | None) -> AsyncIterator[bytes]:
             yield format_sse_event(
                 event="frame", data_str=entry[1].decode(), id=f"{watcher.boot}.{entry[0]}"
             )
-    yield format_sse_event(event="reset", data_str="{}")
+    if not watcher.ended:
+        yield format_sse_event(event="reset", data_str="{}")
 
 
 def _stats(chronicle: Chronicle, recorded: str | None) -> Stats:

@@ -48,11 +48,20 @@ class Watcher:
         self._count = 0
         self._lock = threading.Lock()
         self._listeners: set[Callable[[], None]] = set()
+        self.ended = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="mezzotint-stats", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def end(self) -> None:
+        """End all streams: the server is about to."""
+        self.ended = True
+        with self._lock:
+            listeners = list(self._listeners)
+        for wake in listeners:
+            wake()
 
     def close(self) -> None:
         self._stop.set()
@@ -80,10 +89,11 @@ class Watcher:
     async def listen(self, after: int, idle_s: float) -> AsyncIterator[tuple[int, bytes] | None]:
         """Yield frames past number `after` as they come, and None after `idle_s` without any.
 
-        Ends when the next one is not kept any more: the listener must look at the history again.
+        Ends when the next one is not kept any more: the listener must look at the history again;
+        and when all streams are ended.
         """
         with self._woken() as event:
-            while True:
+            while not self.ended:
                 event.clear()
                 new = self._since(after)
                 if new is None:

@@ -15,6 +15,7 @@ import httpx2
 from fake_runner import FakeRunner, count_tokens
 
 from mezzotint.server.app import create_app
+from mezzotint.server.history import History
 from mezzotint.server.run import Server, address_of, listen, make_server
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource, Served
@@ -53,11 +54,12 @@ def serving(
     *,
     wait: bool = True,
     feed: Feed | None = None,
+    history: History | None = None,
 ) -> Iterator[Running]:
     """Serve a FakeRunner (or what `load` gives) until the block ends; `wait` for /ready."""
     runner = runner or FakeRunner()
     source = RunnerSource(load or (lambda: Served(runner, count_tokens)))
-    app = create_app(source, settings or Settings(), feed=feed)
+    app = create_app(source, settings or Settings(), history, feed=feed)
     server = make_server(app, lambda: None)
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -19,19 +19,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_engine import SPEC, FakeConfig, FakeEngine, config, file_bytes, picture
+from fake_engine import SPEC, FakeConfig, FakeEngine, config, file_bytes
 from PIL import Image as Pillow
 
+from mezzotint.engine.runner import Runner
 from mezzotint.jobs import images, store
 from mezzotint.jobs.database import Database
+from mezzotint.jobs.dispatch import Dispatcher, QueueFullError, Supply
+from mezzotint.jobs.event import JobEvent
 from mezzotint.jobs.files import THUMBNAIL_SIDE, Files, file_name, image_id
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.order import Order
 from mezzotint.jobs.place import DataFolder
 from mezzotint.jobs.retention import Rules, sweep
-from mezzotint.jobs.runner import JobEvent, JobPolicy, JobRunner, choose
-from mezzotint.jobs.store import ConflictError, Job, NewJob, QueueFullError
-from mezzotint.types import Recipe, Request, RequestError, ResourceError
+from mezzotint.jobs.runner import JobPolicy, JobRunner
+from mezzotint.jobs.store import ConflictError, Job, NewJob
+from mezzotint.types import Cancelled, Recipe, Request, RequestError, ResourceError
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
@@ -51,19 +54,23 @@ def gallery(tmp_path: Path) -> Iterator[Gallery]:
 class Bench:
     """A JobRunner over a fake engine, and the events it told."""
 
-    def __init__(self, gallery: Gallery, step_s: float, policy: JobPolicy) -> None:
+    def __init__(
+        self, gallery: Gallery, step_s: float, policy: JobPolicy, bound: int, capacity: int
+    ) -> None:
         self.gallery = gallery
         self.events: list[JobEvent] = []
         self.engine = FakeEngine(FakeConfig(step_s=step_s))
+        self.ready = True
+        self.line = line_of(self.engine, bound, capacity, lambda: self.ready)
         self.now_us = NOW_US
         self.jobs = JobRunner(
-            gallery, self.engine, self.events.append, policy, now_us=lambda: self.now_us
+            gallery, self.line, self.events.append, policy, now_us=lambda: self.now_us
         )
 
     def submit(self, prompt: str = "a red apple", n: int = 1, **choices: Any) -> Job:
         job_choices = {
             name: choices.pop(name)
-            for name in ("key_id", "priority", "idempotency_key")
+            for name in ("key_id", "priority", "deadline_s", "idempotency_key")
             if name in choices
         }
         request = Request(prompt=prompt, **{"seed": 7, "steps": 2} | choices)
@@ -79,16 +86,37 @@ class Bench:
         return self.job(id)
 
     def kinds(self, id: str) -> list[str]:
-        return [e.kind for e in self.events if e.job_id == id and e.kind != "progress"]
+        """Of a job's events, without progress and repeats (its place in the line changes)."""
+        kinds = [e.kind for e in self.events if e.job and e.job.id == id and e.kind != "progress"]
+        return [
+            kind
+            for i, kind in enumerate(kinds)
+            if kinds[i - 1 : i] != ["queued"] or kind != "queued"
+        ]
+
+
+def line_of(
+    runner: Runner, bound: int = 64, capacity: int = 16, ready: Callable[[], bool] = lambda: True
+) -> Dispatcher:
+    supply = Supply(runner=runner, count_tokens=len, capacity=capacity, is_ready=ready)
+    return Dispatcher(supply, lambda: bound)
 
 
 @contextmanager
-def bench_of(gallery: Gallery, step_s: float = 0.002, **bounds: Any) -> Iterator[Bench]:
-    bench = Bench(gallery, step_s, JobPolicy(**{"retry_s": 0.05} | bounds))
+def bench_of(
+    gallery: Gallery,
+    step_s: float = 0.002,
+    bound: int = 64,
+    capacity: int = 16,
+    drain_s: float = 0.0,
+    **policy: Any,
+) -> Iterator[Bench]:
+    bench = Bench(gallery, step_s, JobPolicy(**{"retry_s": 0.05} | policy), bound, capacity)
     try:
         yield bench
     finally:
-        bench.jobs.close()
+        bench.jobs.close(drain_s)
+        bench.line.close()
         bench.engine.close()
 
 
@@ -97,6 +125,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.005)
+
+
+def state(gallery: Gallery, id: str) -> str:
+    job = gallery.database.read(store.get, id)
+    assert job is not None
+    return job.state
 
 
 def recipe(seed: int = 7, prompt: str = "a red apple") -> Recipe:
@@ -160,12 +194,13 @@ def test_wrong_orders_are_refused_before_they_are_stored(gallery: Gallery) -> No
 
 
 def test_the_queue_is_bounded_and_so_is_what_runs(gallery: Gallery) -> None:
-    with bench_of(gallery, step_s=0.05, max_queued=2, max_running=1) as bench:
+    with bench_of(gallery, step_s=0.05, bound=3, capacity=1) as bench:
         running = bench.submit(steps=1000).id
         bench.wait(running, "running")
-        waiting = [bench.submit().id for _ in range(2)]
-        with pytest.raises(QueueFullError, match="limit is 2"):
+        waiting = [bench.submit(idempotency_key=key).id for key in ("a", "b")]
+        with pytest.raises(QueueFullError, match="3 is its limit"):
             bench.submit()
+        assert bench.submit(idempotency_key="b").id == waiting[1]  # a repeat is answered
         wait_for(lambda: len(bench.engine.tickets) == 1)
         time.sleep(0.05)
         assert len(bench.engine.tickets) == 1
@@ -175,7 +210,7 @@ def test_the_queue_is_bounded_and_so_is_what_runs(gallery: Gallery) -> None:
 
 
 def test_cancel_of_a_waiting_and_of_a_running_job(gallery: Gallery) -> None:
-    with bench_of(gallery, step_s=0.05, max_running=1) as bench:
+    with bench_of(gallery, step_s=0.05, capacity=1) as bench:
         running, waiting = bench.submit(steps=1000).id, bench.submit().id
         bench.wait(running, "running")
         for id in (waiting, running):
@@ -203,16 +238,17 @@ def test_an_observer_that_breaks_ends_nothing(gallery: Gallery) -> None:
     def broken(_: JobEvent) -> None:
         raise ZeroDivisionError
 
-    engine = FakeEngine(FakeConfig())
-    jobs = JobRunner(gallery, engine, broken)
+    line = line_of(FakeEngine(FakeConfig()))
+    jobs = JobRunner(gallery, line, broken)
     id = jobs.submit(Order(Request(prompt="a", seed=1))).id
-    wait_for(lambda: gallery.database.read(store.count, "done") == 1)
+    wait_for(lambda: state(gallery, id) == "done")
     jobs.close()
+    line.close()
     assert len(gallery.database.read(images.of_job, id)) == 1
 
 
 def test_what_runs_at_a_close_runs_at_the_next_start(gallery: Gallery) -> None:
-    with bench_of(gallery, step_s=0.2, max_running=1) as bench:
+    with bench_of(gallery, step_s=0.2, capacity=1) as bench:
         running, waiting = bench.submit().id, bench.submit().id
         bench.wait(running, "running")
     assert (bench.job(running).state, bench.job(running).attempts) == ("queued", 0)
@@ -221,15 +257,99 @@ def test_what_runs_at_a_close_runs_at_the_next_start(gallery: Gallery) -> None:
             bench.wait(id)
 
 
-def test_jobs_wait_when_the_engine_is_closed_under_them(gallery: Gallery) -> None:
+def test_what_runs_may_finish_at_a_close(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.1, capacity=1, drain_s=WAIT) as bench:
+        running, waiting = bench.submit().id, bench.submit().id
+        bench.wait(running, "running")
+    assert (state(gallery, running), state(gallery, waiting)) == ("done", "queued")
+
+
+def test_a_job_of_which_some_is_made_at_a_close_waits_for_the_rest(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.1, capacity=1, drain_s=WAIT) as bench:
+        id = bench.submit(n=3).id
+        wait_for(lambda: "image" in bench.kinds(id))
+        with bench_of_closing(bench):
+            assert state(gallery, id) == "queued"
+    made = len(gallery.database.read(images.of_job, id))
+    assert 1 <= made < 3
+    with bench_of(gallery) as bench:
+        bench.wait(id)
+        assert len(bench.engine.tickets) == 3 - made
+
+
+@contextmanager
+def bench_of_closing(bench: Bench) -> Iterator[None]:
+    bench.jobs.close(WAIT)
+    with pytest.raises(Cancelled, match="closing"):
+        bench.submit()
+    yield
+
+
+def test_jobs_wait_when_the_engine_gives_them_back(gallery: Gallery) -> None:
     with bench_of(gallery, step_s=0.05) as bench:
         id = bench.submit(steps=1000).id
         wait_for(lambda: len(bench.engine.tickets) == 1)
         for ticket in list(bench.engine.tickets):
             ticket.cancel()  # by the engine, not by the owner
         wait_for(lambda: bench.kinds(id).count("started") == 2)
-        assert [e.error for e in bench.events if e.kind == "warning"] != []
-        assert bench.job(id).state in ("queued", "running")
+        assert bench.kinds(id) == ["queued", "started", "queued", "started"]
+        assert (bench.job(id).state, bench.job(id).attempts) == ("running", 1)
+        bench.jobs.cancel(id)
+        bench.wait(id, "cancelled")
+
+
+def test_a_broken_engine_fails_no_job_and_is_given_none(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.3, capacity=1) as bench:
+        running, waiting = bench.submit("oom").id, bench.submit().id
+        bench.wait(running, "running")
+        bench.ready = False  # as a pool without any worker left, whose error ends what it holds
+        wait_for(lambda: bench.job(running).state == "queued")
+        time.sleep(0.2)
+        assert (state(gallery, waiting), len(bench.engine.tickets)) == ("queued", 1)
+        bench.ready = True
+        assert "smaller size" in (bench.wait(running, "failed").error or "")
+        bench.wait(waiting)
+
+
+def test_a_deadline_ends_what_waits_and_what_runs(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.05, capacity=1) as bench:
+        running = bench.submit(steps=1000, deadline_s=1.0).id
+        bench.wait(running, "running")
+        waiting = bench.submit(steps=1000, deadline_s=0.1).id
+        fine = bench.submit(deadline_s=600).id
+        for id in (waiting, running):
+            assert "deadline" in (bench.wait(id, "failed").error or "")
+        bench.wait(fine)
+        assert len(bench.engine.tickets) == 2
+    with bench_of(gallery) as bench:
+        late = bench.submit(deadline_s=5, steps=1000, idempotency_key="a").id
+        assert bench.job(late).deadline_us == NOW_US + 5 * 10**6
+        with pytest.raises(ConflictError):
+            bench.submit(deadline_s=6, steps=1000, idempotency_key="a")
+        with pytest.raises(ConflictError):
+            bench.submit(deadline_s=5, steps=1000, priority=1, idempotency_key="a")
+
+
+def test_positions_and_times_to_go_are_known_and_told(gallery: Gallery) -> None:
+    with bench_of(gallery, step_s=0.05, capacity=1) as bench:
+        bench.wait(bench.submit(steps=4).id)
+        ids = [bench.submit(steps=20, key_id="k").id for _ in range(3)]
+        wait_for(
+            lambda: (
+                {id: live.position for id, live in bench.jobs.live().items()}
+                == {ids[0]: None, ids[1]: 1, ids[2]: 2}
+            )
+        )
+        live = bench.jobs.live()
+        etas = [live[id].eta_s or 0.0 for id in ids]
+        assert 0.3 < etas[0] < etas[1] < etas[2] < 30  # 1, 2 and 3 s on an idle machine
+        bench.jobs.cancel(ids[0])
+        wait_for(
+            lambda: any(
+                e.kind == "queued" and e.job and e.job.id == ids[2] and e.position == 1
+                for e in bench.events
+            )
+        )
 
 
 def test_a_re_run_makes_only_what_is_missing_and_the_same_files(gallery: Gallery) -> None:
@@ -250,7 +370,7 @@ def test_a_re_run_makes_only_what_is_missing_and_the_same_files(gallery: Gallery
     assert len(gallery.database.read(images.of_job, id)) == 3
 
 
-def test_a_full_disk_fails_the_job_and_still_hands_out_the_picture(
+def test_a_full_disk_fails_the_job_and_leaves_nothing_behind(
     gallery: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -260,10 +380,7 @@ def test_a_full_disk_fails_the_job_and_still_hands_out_the_picture(
     with bench_of(gallery) as bench:
         id = bench.submit().id
         assert "No space left" in (bench.wait(id, "failed").error or "")
-        (event,) = [e for e in bench.events if e.kind == "image"]
-        assert event.stored is None
-        assert event.image is not None
-        assert np.array_equal(event.image.pixels, picture(recipe()))
+        assert "image" not in bench.kinds(id)
         assert [path for path in gallery.files.outputs.rglob("*") if path.is_file()] == []
         monkeypatch.undo()
         bench.wait(bench.submit().id)
@@ -280,7 +397,6 @@ def test_a_history_that_is_locked_for_a_while_is_written_later(
             bench.wait(id, "running")
             holder = sqlite3.connect(folder.database, isolation_level=None)
             holder.execute("BEGIN IMMEDIATE")
-            wait_for(lambda: any(e.kind == "image" for e in bench.events))
             wait_for(lambda: any(e.kind == "warning" for e in bench.events))
             with pytest.raises(ResourceError, match="locked"):
                 bench.submit()
@@ -290,28 +406,12 @@ def test_a_history_that_is_locked_for_a_while_is_written_later(
             bench.wait(bench.submit().id)
 
 
-def test_choose_is_by_priority_then_fair_then_oldest(gallery: Gallery) -> None:
-    def job(id: str, key_id: str, priority: int, created_us: int) -> Job:
-        order = Order(Request(prompt="a", seed=1))
-        new = NewJob(order=order, fingerprint="", key_id=key_id, priority=priority)
-        return gallery.database.write(store.create, new, id=id, now_us=created_us, max_queued=99)
-
-    jobs = [job("a", "heavy", 0, 1), job("b", "heavy", 0, 2), job("c", "light", 0, 3)]
-    first = choose(jobs, {"heavy": 2})
-    assert first is not None
-    assert first.id == "c"
-    assert choose(jobs, {}) == jobs[0]
-    urgent = job("d", "heavy", 1, 9)
-    assert choose([*jobs, urgent], {"heavy": 9}) == urgent
-    assert choose([], {}) is None
-
-
 def fill(gallery: Gallery, count: int) -> list[images.StoredImage]:
     """Pictures of one ended job, a second apart, of 640 bytes each."""
     order = Order(Request(prompt="a red apple", seed=7), count)
     new = NewJob(order=order, fingerprint="")
     database = gallery.database
-    job = database.write(store.create, new, id="job", now_us=NOW_US, max_queued=9)
+    job = database.write(store.create, new, id="job", now_us=NOW_US)
     database.write(store.end, "job", "done", NOW_US)
     engine = FakeEngine(FakeConfig(step_s=0))
     made = engine.submit(Request(prompt="a red apple", seed=7, steps=2)).result(WAIT)
@@ -431,6 +531,7 @@ from pathlib import Path
 import threading
 from fake_engine import FakeConfig, FakeEngine
 from mezzotint.jobs.database import Database
+from mezzotint.jobs.dispatch import Dispatcher, Supply
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.order import Order
 from mezzotint.jobs.place import DataFolder
@@ -438,8 +539,9 @@ from mezzotint.jobs.runner import JobPolicy, JobRunner
 from mezzotint.types import Request
 folder, seed = DataFolder(Path(sys.argv[1])), int(sys.argv[2])
 gallery = Gallery(Database(folder.database), folder.files)
-policy = JobPolicy(max_queued=10**6, max_attempts=10**6)
-jobs = JobRunner(gallery, FakeEngine(FakeConfig(step_s=0.005)), policy=policy)
+policy = JobPolicy(max_attempts=10**6)
+supply = Supply(runner=FakeEngine(FakeConfig(step_s=0.005)), count_tokens=len, capacity=16)
+jobs = JobRunner(gallery, Dispatcher(supply, lambda: 10**6), policy=policy)
 for i in range(seed, seed + 3):
     print(jobs.submit(Order(Request(prompt="a red apple", seed=i * 2, steps=2), 2)).id, flush=True)
 threading.Event().wait()
@@ -484,12 +586,14 @@ def test_a_killed_worker_costs_a_job_nothing(gallery: Gallery) -> None:
     program = (str(Path(__file__).parents[1] / "fake_engine.py"),)
     launch = Launch(config=config(step_s=0.05), program=program)
     with Pool(SPEC, [launch], Policy(backoff_s=0.01)) as pool:
-        jobs = JobRunner(gallery, pool)
+        line = line_of(pool)
+        jobs = JobRunner(gallery, line)
         id = jobs.submit(Order(Request(prompt="a red apple", seed=7, steps=6), 3)).id
         wait_for(lambda: pool.stats().running == 3)
         pool._workers[0].kill("was killed by a test")
-        wait_for(lambda: gallery.database.read(store.count, "done") == 1)
+        wait_for(lambda: state(gallery, id) == "done")
         jobs.close()
+        line.close()
     assert [image.seed for image in gallery.database.read(images.of_job, id)] == [7, 8, 9]
 
 
@@ -501,4 +605,4 @@ def test_nothing_leaks_over_many_jobs(gallery: Gallery) -> None:
             bench.wait(bench.submit().id)
         wait_for(lambda: threading.active_count() <= before[0])
         assert len(list(Path("/proc/self/fd").iterdir())) <= before[1] + 2  # SQLite's readers
-        assert bench.jobs._running == {}
+        assert (bench.jobs._open, bench.line.pending) == ({}, 0)

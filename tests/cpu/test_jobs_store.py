@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from sqlalchemy import Connection, create_engine, insert, select
+from sqlalchemy import Connection, MetaData, Table, create_engine, insert, select
 
 from mezzotint.jobs import images, keys, presets, store
 from mezzotint.jobs import settings as stored_settings
@@ -31,7 +31,7 @@ from mezzotint.jobs.order import Order, fingerprint, from_json, requests_of, to_
 from mezzotint.jobs.paging import MAX_PAGE
 from mezzotint.jobs.schema import images as images_table
 from mezzotint.jobs.schema import metadata
-from mezzotint.jobs.store import ConflictError, NewJob, QueueFullError
+from mezzotint.jobs.store import ConflictError, NewJob
 from mezzotint.types import Request, RequestError, ResourceError
 
 ORDER = Order(Request(prompt="a red apple", seed=5, guidance=1.5), 2)
@@ -57,7 +57,7 @@ def new_job(order: Order = ORDER, **choices: Any) -> NewJob:
 
 
 def create(database: Database, id: str, now_us: int = 1, new: NewJob | None = None) -> store.Job:
-    return database.write(store.create, new or new_job(), id=id, now_us=now_us, max_queued=10**6)
+    return database.write(store.create, new or new_job(), id=id, now_us=now_us)
 
 
 def picture(id: str, job_id: str = "job", created_us: int = 1, **choices: Any) -> StoredImage:
@@ -113,15 +113,6 @@ def test_an_idempotency_key_makes_one_job_a_key(database: Database) -> None:
     assert create(database, "d").id == "d"  # without one, equal requests are two jobs
 
 
-def test_an_idempotent_repeat_is_answered_though_the_queue_is_full(database: Database) -> None:
-    new = new_job(idempotency_key="once")
-    database.write(store.create, new, id="a", now_us=1, max_queued=1)
-    assert database.write(store.create, new, id="b", now_us=1, max_queued=1).id == "a"
-    with pytest.raises(QueueFullError, match="limit is 1"):
-        database.write(store.create, new_job(), id="b", now_us=1, max_queued=1)
-    assert database.read(store.count, "queued") == 1
-
-
 def test_recovery_queues_again_until_a_job_was_tried_too_often(database: Database) -> None:
     create(database, "a")
     create(database, "waits")
@@ -137,10 +128,29 @@ def test_recovery_queues_again_until_a_job_was_tried_too_often(database: Databas
     assert (waits.state, waits.attempts) == ("queued", 0)
 
 
-def test_queued_jobs_come_by_priority_then_age(database: Database) -> None:
-    for id, priority, at in (("late", 0, 3), ("early", 0, 1), ("urgent", 5, 9)):
-        create(database, id, at, new_job(priority=priority))
-    assert [job.id for job in database.read(store.queued)] == ["urgent", "early", "late"]
+def test_queued_jobs_come_by_age(database: Database) -> None:
+    for id, at in (("late", 3), ("early", 1), ("later", 9)):
+        create(database, id, at)
+    database.write(store.start, "late", 10)
+    assert [job.id for job in database.read(store.queued)] == ["early", "later"]
+
+
+def test_jobs_that_are_not_over_or_ended_since(database: Database) -> None:
+    for id, at in (("waits", 1), ("old", 2), ("new", 3)):
+        create(database, id, at, new_job(key_id="k"))
+    database.write(store.end, "old", "done", 50)
+    database.write(store.end, "new", "failed", 70)
+
+    def found(key_id: str | None, since_us: int, limit: int = 9) -> list[str]:
+        jobs = database.read(store.open_or_ended, key_id, since_us, limit)
+        return [job.id for job in jobs]
+
+    assert found(None, 60) == ["waits", "new"]
+    assert found("k", 0) == ["waits", "old", "new"]
+    assert found("k", 0, limit=2) == ["old", "new"]
+    assert found("other", 0) == []
+    assert database.read(store.open_ids, "k") == ["waits"]
+    assert database.read(store.open_ids, "other") == []
 
 
 def test_pages_are_stable_while_rows_are_added_and_removed(database: Database) -> None:
@@ -323,7 +333,7 @@ def test_presets_and_settings(database: Database, monkeypatch: pytest.MonkeyPatc
 
 def test_a_write_that_breaks_leaves_nothing_behind(database: Database) -> None:
     def broken(connection: Connection) -> None:
-        store.create(connection, new_job(), id="a", now_us=1, max_queued=9)
+        store.create(connection, new_job(), id="a", now_us=1)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -334,7 +344,7 @@ def test_a_write_that_breaks_leaves_nothing_behind(database: Database) -> None:
 
 def test_readers_cannot_write(database: Database) -> None:
     with pytest.raises(ResourceError, match="readonly"):
-        database.read(store.create, new_job(), id="a", now_us=1, max_queued=9)
+        database.read(store.create, new_job(), id="a", now_us=1)
 
 
 def test_threads_write_and_read_at_once(database: Database) -> None:
@@ -406,18 +416,41 @@ def test_migrations_make_the_schema_that_the_code_uses(empty: Path) -> None:
     engine.dispose()
 
 
+# Rows as the first version wrote them.
+FIRST_JOB = {
+    "id": "old",
+    "key_id": "",
+    "state": "done",
+    "request": to_json(ORDER),
+    "fingerprint": "f",
+    "priority": 0,
+    "created_us": 1,
+    "attempts": 1,
+}
+FIRST_IMAGE = {
+    name: value for name, value in asdict(picture("0", job_id="old")).items() if name != "timings"
+} | {"search": "a red apple"}
+
+
+def _insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+    found = Table(table, MetaData(), autoload_with=connection)
+    connection.execute(insert(found).values(row))
+
+
 def test_the_first_schema_is_upgraded_with_what_it_holds(tmp_path: Path) -> None:
     file = tmp_path / "history.sqlite3"
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         migrate(connection, "0001")
-        store.create(connection, new_job(), id="old", now_us=1, max_queued=9)
-        images.add(connection, picture("0", job_id="old"))
+        _insert(connection, "jobs", FIRST_JOB)
+        _insert(connection, "images", FIRST_IMAGE)
         _, token = keys.add(connection, "Ada", "user", 1)
     engine.dispose()
     with Database(file) as database:
         assert database.read(revision) == NEWEST
-        assert database.read(store.get, "old") is not None
+        job = database.read(store.get, "old")
+        assert job is not None
+        assert (job.order, job.deadline_us) == (ORDER, None)
         assert database.read(images.get, "0") == picture("0", job_id="old")
         assert database.read(keys.verify, token) is not None
         assert database.read(presets.list_presets, "") == []
@@ -443,7 +476,7 @@ from mezzotint.types import Request
 database, start = Database(Path(sys.argv[1])), int(sys.argv[2])
 new = NewJob(order=Order(Request(prompt="x" * 3000, seed=1)), fingerprint="")
 for i in range(start, start + 10**6):
-    database.write(store.create, new, id=str(i), now_us=i, max_queued=10**9)
+    database.write(store.create, new, id=str(i), now_us=i)
     print(i, flush=True)
     if i % 3 == 0:
         database.write(store.start, str(i), i)

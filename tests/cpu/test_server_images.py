@@ -24,7 +24,7 @@ from mezzotint.server.history import History
 from mezzotint.server.keys import FixedKeys, StoredKeys
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource, Served
-from mezzotint.types import Image, Provenance, Recipe, Request
+from mezzotint.types import Image, Provenance, Recipe, Request, Span
 
 API = "/api/v1/images"
 ADMIN = {"Authorization": "Bearer k-admin"}
@@ -47,9 +47,7 @@ class World:
         name = f"{prompt}-{seed}"
         order = Order(Request(prompt=prompt, seed=seed, steps=3, guidance=1.5))
         new = NewJob(order=order, fingerprint=name, key_id=owner)
-        job = self.gallery.database.write(
-            store.create, new, id=name.replace(" ", "-"), now_us=seed, max_queued=99
-        )
+        job = self.gallery.database.write(store.create, new, id=name.replace(" ", "-"), now_us=seed)
         recipe = Recipe(
             prompt=prompt,
             negative_prompt="",
@@ -63,7 +61,8 @@ class World:
         )
         where = Provenance(model="m", weights="w", precision="fp32", device="cpu", versions=())
         pixels = np.full((48, 64, 3), seed, np.uint8)
-        image = Image(pixels, f"file of {name}".encode(), "png", recipe, where)
+        spans = (Span("queue", 0.0, 1.0), Span("denoise", 1.0, 2.5), Span("denoise", 4.0, 2.5))
+        image = Image(pixels, f"file of {name}".encode(), "png", recipe, where, spans)
         return self.gallery.save(job, 0, image, now_us=seed * 1_000_000)
 
 
@@ -82,7 +81,9 @@ def ids(answer: object) -> list[str]:
 def test_a_picture_says_all_that_makes_it_again(world: World) -> None:
     kept = world.add("a red apple")
     info = world.http.get(f"{API}/{kept.id}").json()
-    assert (info["seed"], info["created_at"], info["timings"]) == (7, 7.0, None)
+    assert (info["seed"], info["created_at"]) == (7, 7.0)
+    timings = info["timings"]
+    assert (timings["queue_ms"], timings["denoise_ms"], timings["total_ms"]) == (1.0, 5.0, 6.0)
     assert info["file_url"] == f"/pics{API}/{kept.id}/file"
     request = info["request"]
     assert (request["width"], request["height"], request["steps"]) == (64, 48, 3)
@@ -134,7 +135,10 @@ def test_a_user_reaches_nothing_of_another(world: World) -> None:
         answer = world.http.request(method, f"{API}/{path}", headers=world.user, json=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
     chosen = {"ids": [own.id, other.id]}
-    assert world.http.post(f"{API}/zip", json=chosen, headers=world.user).status_code == 404
+    taken = world.http.post(f"{API}/zip", json=chosen, headers=world.user)
+    with zipfile.ZipFile(io.BytesIO(taken.content)) as archive:
+        assert archive.namelist() == [Path(own.file).name]
+    assert taken.headers["x-left-out"] == "1"
     deleted = world.http.post(f"{API}/delete", json=chosen, headers=world.user)
     assert deleted.json() == {"deleted": 1}
     assert ids(world.http.get(API)) == [other.id]

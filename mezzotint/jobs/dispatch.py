@@ -1,0 +1,359 @@
+"""The one bounded line in front of a runner: pictures wait here, in fair order, and start here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from mezzotint.engine.runner import Runner, Ticket
+from mezzotint.engine.ticket import HeldTicket
+from mezzotint.jobs.line import Entry, Line
+from mezzotint.jobs.rate import Rate
+from mezzotint.models.recipe import resolve
+from mezzotint.models.spec import ModelSpec
+from mezzotint.types import (
+    Cancelled,
+    Image,
+    MezzotintError,
+    Progress,
+    Request,
+    RequestError,
+    ResourceError,
+    Span,
+)
+
+_POLL_S = 0.05  # until a runner that is not ready is looked at again
+_PAUSE_S = 0.5  # after a runner gave a picture back
+_MAX_WAIT_S = 600
+
+
+class QueueFullError(ResourceError):
+    """As many pictures wait as may; `wait_s` says after how many seconds there may be room."""
+
+    def __init__(self, message: str, wait_s: int) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class DeadlineError(MezzotintError):
+    """A picture was not finished in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On whose account and how soon a picture is made."""
+
+    key_id: str = ""
+    priority: int = 0
+    deadline_s: float | None = None  # from now
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """When a picture will be finished, as far as it can be told."""
+
+    position: int | None  # in the line, from 1; None: it is being made
+    eta_s: float | None  # from now
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Place(HeldTicket):
+    """A picture's place in the line, and the ticket of whoever waits for it."""
+
+    request: Request
+    entry: Entry
+    on_start: Callable[[], None] = lambda: None  # from the dispatcher's thread: return quickly
+    on_return: Callable[[], None] = lambda: None  # the runner gave it back: it waits again
+    entered_s: float = 0.0  # monotonic
+    started_s: float = 0.0
+    inner: Ticket | None = None  # the runner's
+    share: float = 0.0  # of its steps that are done
+    verdict: MezzotintError | None = None  # what a cancelled one ends with
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Supply:
+    """A runner and what must be known of it."""
+
+    runner: Runner
+    count_tokens: Callable[[str], int]  # RequestError for a prompt beyond the limit
+    capacity: int  # pictures it is given at once; more would only wait there, out of order
+    is_ready: Callable[[], bool] = lambda: True
+    on_picture: Callable[[Image], None] = lambda _: None  # from the runner's threads
+
+
+class Dispatcher:
+    """Takes pictures from the line to the runner while it has room; safe from any thread.
+
+    A picture that a broken runner gives back waits again; nothing is started while the runner is
+    not ready.
+    """
+
+    def __init__(self, supply: Supply, bound: Callable[[], int]) -> None:
+        self._supply = supply
+        self._bound = bound
+        self._ids = itertools.count()
+        self._changed = threading.Condition()
+        self._line = Line()
+        self._rate = Rate()
+        self._waiting: dict[int, Place] = {}
+        self._running: dict[int, Place] = {}
+        self._pending = 0
+        self._paused_until = 0.0
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="mezzotint-line", daemon=True)
+        self._thread.start()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the runner takes."""
+        return self._supply.runner.spec
+
+    @property
+    def pending(self) -> int:
+        """Pictures admitted and not over."""
+        return self._pending
+
+    @property
+    def num_waiting(self) -> int:
+        """Pictures in the line."""
+        return len(self._waiting)
+
+    def admit(
+        self, requests: Sequence[Request], terms: Terms, *, bounded: bool = True
+    ) -> list[Place]:
+        """Check requests and give them room; the caller lets them `enter`, or `leave`.
+
+        RequestError outside the model's limits; QueueFullError when there is no room for all.
+        """
+        places = [self._place(request, terms) for request in requests]
+        for text in {text for r in requests for text in (r.prompt, r.negative_prompt)}:
+            self._supply.count_tokens(text)
+        with self._changed:
+            if self._closed:
+                raise Cancelled("the server is closing")
+            bound = self._bound()
+            excess = self._pending + len(places) - bound
+            if bounded and excess > 0:
+                raise self._full(excess, bound)
+            self._pending += len(places)
+        return places
+
+    def enter(self, places: Sequence[Place]) -> None:
+        """Let admitted pictures wait for their turn."""
+        with self._changed:
+            for place in places:
+                place.entered_s = time.monotonic()
+                self._line.add(place.entry)
+                self._waiting[place.id] = place
+            self._changed.notify()
+
+    def leave(self, places: Sequence[Place]) -> None:
+        """Give the room of admitted pictures back that never entered."""
+        with self._changed:
+            self._pending -= len(places)
+
+    def withdraw(self, place: Place) -> bool:
+        """Take a waiting picture out of the line; its ticket stays open. -> whether it waited."""
+        with self._changed:
+            waited = self._waiting.pop(place.id, None) is not None
+            self._line.remove(place.id)
+            self._pending -= waited
+        return waited
+
+    def outlook(self) -> dict[int, Outlook]:
+        """Every picture's position and time to go, by its place's id."""
+        with self._changed:
+            left = {id: (1 - p.share) * p.entry.cost for id, p in self._running.items()}
+            order, rate = self._line.order(), replace(self._rate)
+        ahead = sum(left.values())
+        known = {
+            id: Outlook(None, rate.seconds(min(ahead, own * len(left)))) for id, own in left.items()
+        }
+        for position, entry in enumerate(order, 1):
+            ahead += entry.cost
+            known[entry.id] = Outlook(position, rate.seconds(ahead))
+        return known
+
+    def close(self) -> None:
+        """Start no more; what is not over is cancelled."""
+        with self._changed:
+            self._closed = True
+            waiting, running = [*self._waiting.values()], [*self._running.values()]
+            self._changed.notify()
+        self._thread.join()
+        for place in (*waiting, *running):
+            place.cancel()
+
+    def _place(self, request: Request, terms: Terms) -> Place:
+        recipe = resolve(request, self.spec)
+        number = next(self._ids)
+        deadline = math.inf if terms.deadline_s is None else time.monotonic() + terms.deadline_s
+        entry = Entry(
+            id=number,
+            key_id=terms.key_id,
+            priority=terms.priority,
+            cost=self.spec.cost(recipe) * recipe.steps,
+            deadline=deadline,
+        )
+        # The seed may have been drawn just now: the ticket's recipe is what will be made.
+        pinned = replace(request, seed=recipe.seed)
+        return Place(id=number, recipe=recipe, ask_cancel=self._cancel, request=pinned, entry=entry)
+
+    def _full(self, excess: int, bound: int) -> QueueFullError:
+        costs = [place.entry.cost for place in self._running.values()]
+        costs += [entry.cost for entry in self._line.order()]
+        wait_s = math.ceil(self._rate.seconds(sum(costs[:excess])) or 0.0)
+        wait_s = min(max(wait_s, 1), _MAX_WAIT_S)
+        return QueueFullError(
+            f"{self._pending} pictures are in the queue and {bound} is its limit; try again "
+            f"in {wait_s} s",
+            wait_s,
+        )
+
+    def _run(self) -> None:
+        while not self._closed:
+            ready = self._supply.is_ready()
+            self._expire()
+            with self._changed:
+                place = self._take() if ready else None
+                if place is None:
+                    self._changed.wait(self._patience(ready))
+            if place is not None:
+                self._start(place)
+
+    def _take(self) -> Place | None:
+        """The next picture, if the runner has room; the caller holds the lock."""
+        now = time.monotonic()
+        full = len(self._running) >= self._supply.capacity
+        if self._closed or full or now < self._paused_until:
+            return None
+        entry = self._line.take()
+        if entry is None:
+            return None
+        if not self._running:
+            self._rate.begin(now)
+        place = self._running[entry.id] = self._waiting.pop(entry.id)
+        return place
+
+    def _patience(self, ready: bool) -> float | None:
+        """How long nothing can happen that does not notify; the caller holds the lock."""
+        now = time.monotonic()
+        known = (*self._waiting.values(), *self._running.values())
+        ends = [place.entry.deadline for place in known if place.verdict is None]
+        if self._waiting and not ready:
+            ends.append(now + _POLL_S)
+        if self._waiting and now < self._paused_until:
+            ends.append(self._paused_until)
+        end = min(ends, default=math.inf)
+        return None if end == math.inf else max(end - now, 0.001)
+
+    def _expire(self) -> None:
+        """End what was not finished in time."""
+        now = time.monotonic()
+        with self._changed:
+            known = [*self._waiting.values(), *self._running.values()]
+        for place in known:
+            if place.entry.deadline <= now and place.verdict is None:
+                self._end(
+                    place, DeadlineError("it was not finished by its deadline; give it more time")
+                )
+
+    def _start(self, place: Place) -> None:
+        place.started_s = time.monotonic()
+        place.on_start()
+        try:
+            (inner,) = self._supply.runner.submit_all([place.request])
+        except Exception as error:  # whatever it is, it must end this picture and no other
+            self._over(place, error)
+            return
+        inner.on_progress(_Relay(place))
+        with self._changed:
+            place.inner = inner
+            stop = place.verdict is not None
+        if stop:
+            inner.cancel()
+        inner.future.add_done_callback(lambda future: self._finished(place, future))
+
+    def _finished(self, place: Place, future: Future[Image]) -> None:
+        error = future.exception()
+        if error is not None:
+            self._over(place, error)
+            return
+        image = _with_wait(future.result(), place)
+        with self._changed:
+            self._rate.finished(place.entry.cost, time.monotonic())
+        self._supply.on_picture(image)
+        self._release(place)
+        place.succeed(image)
+
+    def _over(self, place: Place, error: BaseException) -> None:
+        """A picture was not made: it ends, unless that was the runner's fault alone."""
+        broken = isinstance(error, Cancelled) or not self._supply.is_ready()
+        if place.verdict is None and broken and not isinstance(error, RequestError):
+            if self._put_back(place):
+                place.on_return()
+                return
+            error = Cancelled("the server is closing")
+        self._release(place)
+        place.fail(place.verdict or error)
+
+    def _put_back(self, place: Place) -> bool:
+        with self._changed:
+            if self._closed:
+                return False
+            del self._running[place.id]
+            place.inner, place.share = None, 0.0
+            self._waiting[place.id] = place
+            self._line.give_back(place.entry)
+            self._paused_until = time.monotonic() + _PAUSE_S
+            self._changed.notify()
+        return True
+
+    def _release(self, place: Place) -> None:
+        with self._changed:
+            self._running.pop(place.id, None)
+            self._pending -= 1
+            self._changed.notify()
+
+    def _cancel(self, number: int) -> None:
+        with self._changed:
+            place = self._waiting.get(number) or self._running.get(number)
+        if place is not None:
+            self._end(place, Cancelled("the picture was cancelled"))
+
+    def _end(self, place: Place, verdict: MezzotintError) -> None:
+        """Stop a picture; a running one ends within two steps."""
+        with self._changed:
+            place.verdict = place.verdict or verdict
+            waited = self._waiting.pop(place.id, None) is not None
+            self._line.remove(place.id)
+            self._pending -= waited
+            inner = place.inner
+        if waited:
+            place.fail(place.verdict)
+        elif inner is not None:
+            inner.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Relay:
+    place: Place
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.stage == "denoise":
+            self.place.share = progress.step / progress.steps
+        self.place.report(progress)
+
+
+def _with_wait(image: Image, place: Place) -> Image:
+    """The picture with the time in the line before what the runner measured."""
+    waited_ms = (place.started_s - place.entered_s) * 1e3
+    moved = (replace(span, start_ms=span.start_ms + waited_ms) for span in image.spans)
+    spans = (Span("queue", 0.0, waited_ms), *moved)
+    return replace(image, spans=spans, submitted_s=place.entered_s)
