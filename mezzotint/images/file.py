@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image as Pillow
 
-from mezzotint.images.container import JPEG_XMP_PREFIX, read_jpeg, read_webp
+from mezzotint.images.container import JPEG_XMP_PREFIX, Header, read_jpeg, read_webp
+from mezzotint.images.exif import ExifTexts, read_exif
 from mezzotint.images.metadata import PARAMETERS_KEY, XMP_KEY, parse, render
 from mezzotint.images.png import (
     MAX_FILE_BYTES,
@@ -65,18 +68,43 @@ def encode(
     return _with_pillow(pixels, format, texts)
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """What a file says before its pixels; sizes in pixels."""
+
+    width: int
+    height: int
+    texts: Mapping[str, str]  # by PNG keyword; those of EXIF by the keyword a PNG has them under
+
+
 def read(data: bytes) -> tuple[Recipe, Provenance]:
     """Read how a PNG, JPEG or WebP picture was made, told apart by content, decoding no pixels.
 
     Raises RequestError for another kind of file, for more than MAX_FILE_BYTES or MAX_PIXELS, and
     for a picture without a recipe.
     """
+    return parse(open_file(data).texts)
+
+
+def open_file(data: bytes) -> OpenFile:
+    """Read a picture's size and texts. RequestError as in `read`, except for the recipe."""
     if len(data) > MAX_FILE_BYTES:
         raise RequestError(f"the picture has {len(data)} bytes; at most {MAX_FILE_BYTES} are read")
     if data.startswith(_PNG_START):
-        _check_size(*png_size(data))
-        return parse(read_png_text(data))
-    return parse({XMP_KEY: _xmp_of(data)})
+        width, height = png_size(data)
+        _check_size(width, height)
+        return OpenFile(width, height, read_png_text(data))
+    header = _header_of(data)
+    _check_size(header.width, header.height)
+    for name, block in (("XMP", header.xmp), ("EXIF", header.exif)):
+        if len(block) > MAX_TEXT_BYTES:
+            raise RequestError(
+                f"the picture's {name} has {len(block)} bytes; at most {MAX_TEXT_BYTES} are read"
+            )
+    texts = _exif_texts(read_exif(header.exif))
+    if header.xmp:
+        texts[XMP_KEY] = header.xmp.decode("utf-8", "replace")
+    return OpenFile(header.width, header.height, texts)
 
 
 def content_id(pixels: np.ndarray) -> str:
@@ -126,16 +154,24 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _xmp_of(data: bytes) -> str:
+def _header_of(data: bytes) -> Header:
     if data.startswith(_JPEG_START):
-        header = read_jpeg(data)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        header = read_webp(data)
-    else:
-        raise RequestError("the file is not a PNG, JPEG or WebP picture; choose one of these")
-    _check_size(header.width, header.height)
-    if len(header.xmp) > MAX_TEXT_BYTES:
-        raise RequestError(
-            f"the picture's XMP has {len(header.xmp)} bytes; at most {MAX_TEXT_BYTES} are read"
-        )
-    return header.xmp.decode("utf-8", "replace")
+        return read_jpeg(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return read_webp(data)
+    raise RequestError("the file is not a PNG, JPEG or WebP picture; choose one of these")
+
+
+def _exif_texts(exif: ExifTexts) -> dict[str, str]:
+    """A1111 and SwarmUI write the comment; ComfyUI puts "keyword:text" where a camera's name goes,
+    and SwarmUI once put its text there."""
+    texts = {}
+    for text in exif.described:
+        keyword, found, rest = text.partition(":")
+        if found and keyword.lower() in ("prompt", "workflow"):
+            texts[keyword.lower()] = rest
+        elif text.startswith("{"):
+            texts[PARAMETERS_KEY] = text
+    if exif.comment:
+        texts[PARAMETERS_KEY] = exif.comment
+    return texts

@@ -71,6 +71,11 @@ def render(
     return texts | {XMP_KEY: _xmp({"mezzotint:document": document} | marks)}
 
 
+def has_document(texts: Mapping[str, str]) -> bool:
+    """Whether a file's texts hold our document, sound or not."""
+    return DOCUMENT_KEY in texts or bool(_document_in(texts.get(XMP_KEY, "")))
+
+
 def parse(texts: Mapping[str, str]) -> tuple[Recipe, Provenance]:
     """Read back what `render` wrote at level `full`, from any format's texts.
 

@@ -22,6 +22,7 @@ from mezzotint.server.health import health_router
 from mezzotint.server.history import History
 from mezzotint.server.housekeeping import Housekeeper
 from mezzotint.server.images_api import images_router
+from mezzotint.server.inspect_api import inspect_router
 from mezzotint.server.job_events import EVENTS
 from mezzotint.server.jobs import Jobs
 from mezzotint.server.jobs_api import jobs_router
@@ -108,6 +109,7 @@ def create_app(
     app.include_router(capabilities_router(source, history=history is not None))
     app.include_router(presets_router(source, database))
     app.include_router(stats_router(watcher))
+    app.include_router(inspect_router(source))
     app.include_router(session_router(sessions, root_path=settings.root_path))
     # Called first when the server is to end, while it still answers: streams end then.
     app.state.on_end = [watcher.end]

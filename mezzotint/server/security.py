@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mezzotint.images.png import MAX_FILE_BYTES
 from mezzotint.server.errors import ApiError
 from mezzotint.server.keys import ANYONE, Caller
 from mezzotint.server.sessions import COOKIE, Sessions
@@ -23,7 +24,8 @@ OPEN = re.compile(
 )
 _SAFE = frozenset({"GET", "HEAD"})  # change nothing
 
-BODY_S = 30  # to send a body of at most 1 MiB
+BODY_S = 30  # to send a body, whatever its size
+UPLOADS = {"/api/v1/inspect": MAX_FILE_BYTES}  # all other bodies: MAX_BODY_BYTES
 _CLOSE = {"Connection": "close"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -52,7 +54,8 @@ class Gate:
             self._check_host(headers)
             self._check_origin(headers)
             scope["state"]["caller"] = self._caller(scope, headers)
-            receive = await _read_body(headers, receive)
+            limit = UPLOADS.get(route_path(scope), MAX_BODY_BYTES)
+            receive = await _read_body(headers, receive, limit)
         except ApiError as error:
             await error.response()(scope, receive, send)
             return
@@ -164,31 +167,32 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def _read_body(headers: Headers, receive: Receive) -> Receive:
-    """Read a body of up to MAX_BODY_BYTES. -> what gives it to the app, and then the connection."""
+async def _read_body(headers: Headers, receive: Receive, limit: int) -> Receive:
+    """Read a body of up to `limit` bytes. -> what gives it to the app, and then the connection."""
     length = headers.get("content-length", "0")
-    if length.isdecimal() and len(length) < 20 and int(length) > MAX_BODY_BYTES:
-        raise _too_large()
+    if length.isdecimal() and len(length) < 20 and int(length) > limit:
+        raise _too_large(limit)
     try:
         async with asyncio.timeout(BODY_S):
-            return _replay(await _gather(receive), receive)
+            return _replay(await _gather(receive, limit), receive)
     except TimeoutError as error:
         message = f"the body did not come within {BODY_S} s; send it at once"
         raise ApiError(408, message, code="body_too_slow", headers=_CLOSE) from error
 
 
-async def _gather(receive: Receive) -> Message:
+async def _gather(receive: Receive, limit: int) -> Message:
     """One message of all parts of a body; or the disconnect that came instead."""
     parts: list[bytes] = []
-    more = True
+    more, num_bytes = True, 0
     while more:
         message = await receive()
         if message["type"] != "http.request":
             return message
         parts.append(message.get("body", b""))
         more = message.get("more_body", False)
-        if sum(map(len, parts)) > MAX_BODY_BYTES:
-            raise _too_large()
+        num_bytes += len(parts[-1])
+        if num_bytes > limit:
+            raise _too_large(limit)
     return {"type": "http.request", "body": b"".join(parts), "more_body": False}
 
 
@@ -201,6 +205,6 @@ def _replay(first: Message, receive: Receive) -> Receive:
     return next_message
 
 
-def _too_large() -> ApiError:
-    message = f"the body has more than {MAX_BODY_BYTES} bytes; send less"
+def _too_large(limit: int) -> ApiError:
+    message = f"the body has more than {limit} bytes; send less"
     return ApiError(413, message, code="body_too_large", headers=_CLOSE)
