@@ -147,14 +147,29 @@ def line(row: Row) -> str:
     return text + (f"  [{stages}]" if stages else "")
 
 
+def names_of(known: Sequence[str], text: str) -> list[str]:
+    """Names between commas, for argparse."""
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name!r} is unknown; known: {', '.join(known)}")
+    return names
+
+
+def sentence(error: BaseException) -> str:
+    """What a row says of a failure."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}"
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.pictures", description=__doc__)
     parser.add_argument(
-        "--systems", type=partial(_names, NAMES), default=list(NAMES), help=", ".join(NAMES)
+        "--systems", type=partial(names_of, NAMES), default=list(NAMES), help=", ".join(NAMES)
     )
     parser.add_argument(
         "--workloads",
-        type=partial(_names, ALL),
+        type=partial(names_of, ALL),
         default=[*(w.name for w in SINGLE), *PROBES],
         help=", ".join(ALL),
     )
@@ -162,14 +177,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--commit", help="of the measured tree, for a copy without history")
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     return parser.parse_args()
-
-
-def _names(known: Sequence[str], text: str) -> list[str]:
-    names = text.split(",")
-    for name in names:
-        if name not in known:
-            raise argparse.ArgumentTypeError(f"{name!r} is unknown; known: {', '.join(known)}")
-    return names
 
 
 def _limits(device: torch.device) -> dict[str, float]:
@@ -194,7 +201,7 @@ def _engine_rows(
             yield from _each(about, iter([(FIDELITY, job)]))
     except (MezzotintError, RuntimeError) as error:  # it did not even open
         for one in wanted:
-            yield about | {"workload": one, "error": _sentence(error)}
+            yield about | {"workload": one, "error": sentence(error)}
 
 
 def _engine_jobs(
@@ -262,7 +269,7 @@ def _rival_rows(rival: Rival, wanted: Sequence[str], setup: Setup, seen: Picture
         draw = rival.build(SharedWeights.make(setup.sizes, setup.device, setup.dtype))
     except Exception as error:
         for workload in workloads:
-            yield about | {"workload": workload.name, "error": _sentence(error)}
+            yield about | {"workload": workload.name, "error": sentence(error)}
         return
     prompts = new_prompts()
     jobs = (
@@ -288,14 +295,9 @@ def _each(about: Row, jobs: Iterator[tuple[str, Callable[[], Row]]]) -> Iterator
         try:
             row = job()
         except Exception as error:  # the others are still worth measuring
-            row = {"error": _sentence(error)}
+            row = {"error": sentence(error)}
         yield about | {"workload": name} | row
         gpu.free()
-
-
-def _sentence(error: BaseException) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,27 +63,37 @@ def compare(
     a, b: options of the engines, as `Engine` takes them; choices: fields of Request that all
     pictures share. on_picture is called after each of the 2 x len(prompts) pictures.
     """
-    pictures = [list(_pictures(options, prompts, choices, on_picture)) for options in (a, b)]
+    right, other = (draw(options, prompts, choices, on_picture) for options in (a, b))
+    return compare_pictures(prompts, right, other)
+
+
+def compare_pictures(
+    prompts: Sequence[str], a: Sequence[np.ndarray], b: Sequence[np.ndarray]
+) -> Comparison:
+    """Hold the pictures of each prompt against each other."""
     return Comparison(
         tuple(
             Pair(prompt, psnr_db(x, y), ssim(x, y))
-            for prompt, x, y in zip(prompts, *pictures, strict=True)
+            for prompt, x, y in zip(prompts, a, b, strict=True)
         )
     )
 
 
-def _pictures(
+def draw(
     options: Mapping[str, Any],
     prompts: Sequence[str],
     choices: Mapping[str, Any],
-    on_picture: OnPicture,
-) -> Iterator[np.ndarray]:
+    on_picture: OnPicture = lambda: None,
+) -> list[np.ndarray]:
+    """Make a picture [H, W, 3] of every prompt with an engine of its own, seeds 0 and up."""
+    pictures = []
     with Engine(**options) as engine:
         requests = [
             Request(prompt=prompt, seed=seed, **choices) for seed, prompt in enumerate(prompts)
         ]
         for first in range(0, len(requests), _IN_FLIGHT):
             for ticket in engine.submit_all(requests[first : first + _IN_FLIGHT]):
-                yield ticket.result().pixels
+                pictures.append(ticket.result().pixels)
                 on_picture()
     gpu.free()
+    return pictures

@@ -1,0 +1,72 @@
+"""The ladder and the sweep of packs, on the bundled model at a small size."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+
+from bench import ladder, packing
+from bench.ladder import NAMES, RUNGS, Rung, climb, line
+from mezzotint import Engine, kernels
+from mezzotint.kernels.attention import cuda as cuda_attention
+from mezzotint.measure import timing
+from mezzotint.measure.workload import Workload
+
+SMALL = (Workload("one", 96, 96, 2, 0.0), Workload("four", 96, 96, 2, 0.0, at_once=4))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "REST_S", 0.0)
+    monkeypatch.setattr(timing, "WARMUPS", 1)
+    monkeypatch.setattr(ladder, "FIDELITY_PROMPTS", 1)
+    monkeypatch.setattr(ladder, "REPEATS", 1)
+
+
+def test_rungs_run_and_the_exact_ones_agree() -> None:
+    rungs = [RUNGS[0], RUNGS[4], RUNGS[-1]]
+    rows = list(climb(rungs, SMALL, "cpu", {}))
+    assert [row["rung"] for row in rows] == ["eager", "overlap", "FP8"]
+    assert [row["place"] for row in rows] == [0, 4, len(NAMES) - 1]
+    assert not [row for row in rows if "error" in row]
+    eager, overlap, fp8 = rows
+    assert set(eager["ms"]) == {"one", "four"}
+    # A CPU has one path: what differs there is FP8 alone.
+    assert eager["median_psnr_db"] == overlap["median_psnr_db"]
+    assert fp8["median_psnr_db"] < overlap["median_psnr_db"]
+    assert "img/s" in line(eager)
+
+
+def test_what_is_off_is_off_only_on_its_rung() -> None:
+    seen = Counter[str]()
+
+    def look(name: str) -> None:
+        seen[f"{name} plain"] += kernels._on_gpu is not on_gpu
+        seen[f"{name} attention"] += cuda_attention.attention is not attention
+        seen[f"{name} no_grad"] += torch.inference_mode is torch.no_grad
+
+    on_gpu, attention = kernels._on_gpu, cuda_attention.attention
+    for rung in RUNGS[:3]:
+        with ladder._off(rung.off):
+            look(rung.name)
+    look("after")
+    assert {name for name, times in seen.items() if times} == {
+        *("eager plain", "eager attention", "eager no_grad"),
+        *("inference mode plain", "inference mode attention"),
+    }
+
+
+def test_a_rung_that_fails_is_a_row() -> None:
+    (row,) = climb([Rung("FP8", {"precision": "fp3"})], SMALL, "cpu", {})
+    assert "fp3" in row["error"]
+    assert "FAILED" in line(row)
+
+
+def test_the_sweep_changes_what_shares_a_forward() -> None:
+    with Engine(device="cpu") as engine:
+        rows = list(packing.sweep(engine, (1, 4), SMALL[1:]))
+        assert engine._scheduler.limits.pack_tflop == 4 * packing.STEP_TFLOP
+    assert [row["pack_tflop"] for row in rows] == [0.0, 4 * packing.STEP_TFLOP]
+    assert all(row["images_per_s"] > 0 for row in rows)
