@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Format = Literal["png", "webp", "jpeg"]
 MetadataLevel = Literal["full", "minimal", "none"]
 ProgressStage = Literal["encode", "denoise", "decode", "file"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp8"]
 
 MAX_SEED = 2**63 - 1
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from mezzotint.models.footprint import Footprint
 from mezzotint.models.locate import BUNDLED
+from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
+from mezzotint.models.shared.qwen3 import Qwen3Config
 from mezzotint.models.spec import Build, LoadedModel, ModelSpec, Tokenize
 from mezzotint.models.zimage import model as zimage
+from mezzotint.models.zimage.config import TransformerConfig
+from mezzotint.models.zimage.footprint import footprint_of
 from mezzotint.models.zimage.prompt import PromptTokenizer
 from mezzotint.models.zimage.random_weights import RandomName, load_random, random_spec
 from mezzotint.models.zimage.weights import open_checkpoint
+from mezzotint.types import Precision
 
 
 def describe(path: Path, variant: str | None = None) -> ModelSpec:
@@ -20,6 +27,21 @@ def describe(path: Path, variant: str | None = None) -> ModelSpec:
 def describe_random_weights(name: RandomName) -> ModelSpec:
     """What a real model of this name takes, whose weights would be random."""
     return random_spec(name)
+
+
+def footprints(
+    path: Path, variant: str | None, precisions: Iterable[Precision]
+) -> dict[Precision, Footprint]:
+    """What the model at `path` needs of a device's memory, by precision; reads no tensors."""
+    checkpoint = open_checkpoint(path, variant)
+    configs = (checkpoint.transformer, checkpoint.text_encoder, checkpoint.autoencoder)
+    return {precision: footprint_of(*configs, precision) for precision in precisions}
+
+
+def random_footprints(precisions: Iterable[Precision]) -> dict[Precision, Footprint]:
+    """What a real model whose weights are random needs."""
+    configs = (TransformerConfig(), Qwen3Config(), AutoencoderConfig())
+    return {precision: footprint_of(*configs, precision) for precision in precisions}
 
 
 def open_tokenizer(path: Path, variant: str | None = None) -> Tokenize:

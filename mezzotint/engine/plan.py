@@ -1,0 +1,180 @@
+"""How a budget of device memory is divided: pure arithmetic, before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from mezzotint.models.footprint import Footprint
+from mezzotint.models.spec import PREVIEW_SCALE, Limits, ModelSpec, SlotShapes
+from mezzotint.types import Precision, RequestError, ResourceError
+
+MAX_GRAPH_BYTES = 2 * 2**30  # graphs beyond that are of shapes that hardly come twice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the memory is for."""
+
+    precision: Precision
+    slots: int
+    graphs: bool
+    rows_on_host: bool  # the text encoder's embedding rows stay in the host's memory
+    fixed: int  # bytes of the caption cache, and of what libraries keep for themselves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Bytes to divide, and where the number came from."""
+
+    num_bytes: int
+    asked: bool  # --memory said so; otherwise it is what the device has free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPlan:
+    """Who gets how much of a budget, in bytes."""
+
+    budget: Budget
+    weights: int
+    slots: int
+    slot_shapes: SlotShapes  # of the largest picture that fits
+    graphs: int  # for the pools of recorded graphs; 0: record none
+    room: int  # for what the stages hold of one picture at once
+    rows_on_host: bool
+    footprint: Footprint
+    limits: Limits
+
+    def check(self, width: int, height: int, guided: bool) -> None:
+        """RequestError if a picture does not fit, with the largest square that would."""
+        pixels = width * height
+        needed = self.footprint.work(pixels, guided)
+        if pixels <= self.slot_shapes.pixels and needed <= self.room:
+            return
+        kind = " with guidance" if guided else ""
+        side = _largest_side(
+            self.limits,
+            lambda p: p <= self.slot_shapes.pixels and self.footprint.work(p, guided) <= self.room,
+        )
+        remedy = f"the largest square{kind} that fits is {side}x{side}" if side else "none fits"
+        raise RequestError(
+            f"{width}x{height}{kind} takes {gib(needed)} beside the weights and the memory budget "
+            f"of {gib(self.budget.num_bytes)} leaves {gib(self.room)}; {remedy}, or start with "
+            "more --memory"
+        )
+
+
+def make_plan(
+    spec: ModelSpec, footprints: Mapping[Precision, Footprint], budget: Budget, wanted: Wanted
+) -> MemoryPlan:
+    """Divide a budget among weights, slots, pictures and graphs.
+
+    `footprints` holds the precision wanted and all others that the device has. A picture of the
+    model's own size comes first, then slots, then graphs for that size, then larger sizes.
+    ResourceError if not even the smallest picture fits, with a precision that does.
+    """
+    sizes = _Sizes(spec, footprints[wanted.precision], wanted)
+    if sizes.total(sizes.smallest, 1) > budget.num_bytes:
+        raise ResourceError(_refusal(spec, footprints, budget, wanted))
+    own = max(math.prod(spec.sizes[0]), sizes.smallest)
+    first = own if sizes.total(own, 1) <= budget.num_bytes else sizes.smallest
+    slots = max(
+        n for n in range(1, wanted.slots + 1) if n == 1 or sizes.total(first, n) <= budget.num_bytes
+    )
+    spare = budget.num_bytes - sizes.total(first, slots)
+    reserved = min(sizes.work(first), spare) if wanted.graphs else 0
+    side = _largest_side(
+        spec.limits, lambda p: sizes.total(p, slots) + reserved <= budget.num_bytes
+    )
+    largest = max(first, side**2)
+    left = budget.num_bytes - sizes.total(largest, slots)
+    graphs = min(left, MAX_GRAPH_BYTES) if wanted.graphs else 0
+    return MemoryPlan(
+        budget=budget,
+        weights=sizes.weights,
+        slots=slots,
+        slot_shapes=shapes_for(spec.slot_shapes, largest),
+        graphs=graphs,
+        room=sizes.work(largest) + left - graphs,
+        rows_on_host=wanted.rows_on_host,
+        footprint=sizes.footprint,
+        limits=spec.limits,
+    )
+
+
+def shapes_for(shapes: SlotShapes, pixels: int) -> SlotShapes:
+    """A slot's shapes when pictures have at most so many pixels."""
+    pixels = min(pixels, shapes.pixels)
+    tokens = -(-shapes.latent_tokens * pixels // shapes.pixels)
+    return replace(shapes, latent_tokens=tokens, pixels=pixels)
+
+
+def slot_bytes(shapes: SlotShapes, element: int) -> int:
+    """Bytes of one slot: the latent in float32, two captions, pixels and a preview."""
+    latent = 4 * shapes.latent_tokens * shapes.latent_width
+    captions = 2 * element * shapes.caption_tokens * shapes.caption_width
+    return latent + captions + 3 * shapes.pixels + 3 * (shapes.pixels // PREVIEW_SCALE**2)
+
+
+def gib(num_bytes: int) -> str:
+    """Bytes as people read them: 18.9 GiB, 512 MiB."""
+    if num_bytes < 2**30:
+        return f"{num_bytes / 2**20:.0f} MiB"
+    return f"{num_bytes / 2**30:.1f} GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What things take, for one model in one precision."""
+
+    spec: ModelSpec
+    footprint: Footprint
+    wanted: Wanted
+
+    @property
+    def weights(self) -> int:
+        rows = 0 if self.wanted.rows_on_host else self.footprint.text_rows
+        return self.footprint.weights + rows
+
+    @property
+    def smallest(self) -> int:
+        """Pixels of the smallest picture."""
+        limits = self.spec.limits
+        return max(limits.min_pixels, limits.min_side**2)
+
+    def work(self, pixels: int) -> int:
+        return self.footprint.work(pixels, self.spec.guidance > 0)
+
+    def total(self, pixels: int, slots: int) -> int:
+        """All that is needed for pictures of up to so many pixels, without graphs."""
+        slot = slot_bytes(shapes_for(self.spec.slot_shapes, pixels), self.footprint.element)
+        return self.weights + self.wanted.fixed + slots * slot + self.work(pixels)
+
+
+def _largest_side(limits: Limits, fits: Callable[[int], bool]) -> int:
+    """The side of the largest square among the model's sizes whose pixels fit; 0: none."""
+    most = min(limits.max_side, math.isqrt(limits.max_pixels))
+    sides = range(most - most % limits.side_multiple, limits.min_side - 1, -limits.side_multiple)
+    return next((s for s in sides if s**2 >= limits.min_pixels and fits(s**2)), 0)
+
+
+def _refusal(
+    spec: ModelSpec, footprints: Mapping[Precision, Footprint], budget: Budget, wanted: Wanted
+) -> str:
+    least: dict[Precision, int] = {}
+    for precision, footprint in footprints.items():
+        sizes = _Sizes(spec, footprint, replace(wanted, precision=precision))
+        least[precision] = sizes.total(sizes.smallest, 1)
+    needed, num_bytes = least[wanted.precision], budget.num_bytes
+    has = f"--memory is {gib(num_bytes)}" if budget.asked else f"{gib(num_bytes)} are free for it"
+    sentence = f"{spec.name} in {wanted.precision} needs {gib(needed)} at the least, and {has}; "
+    fitting = [precision for precision in least if least[precision] <= num_bytes]
+    if fitting:
+        best = max(fitting, key=lambda precision: least[precision])
+        return sentence + f"use --precision {best}, which needs {gib(least[best])}"
+    thrifty = min(least, key=lambda precision: least[precision])
+    more = f"give it {gib(least[thrifty])}" + (
+        "" if thrifty == wanted.precision else f" and --precision {thrifty}"
+    )
+    return sentence + more + ", or take a device with more memory"
