@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +11,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 # pydantic: one model checks every source alike and words every error the same way.
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+)
 
 from mezzotint.types import ConfigError, Format, MetadataLevel
 
 ENVIRONMENT_PREFIX = "MEZZOTINT_"
 CONFIG_VARIABLE = "MEZZOTINT_CONFIG"
 KEY_VARIABLE = "MEZZOTINT_API_KEY"  # the server's; a secret is no setting to show
+
+_UNITS: dict[str, int] = {"b": 1} | {
+    f"{prefix}{ending}": base ** (power + 1)
+    for base, ending in ((1000, "b"), (1024, "ib"))
+    for power, prefix in enumerate("kmgt")
+}
 
 Source = Literal["default", "file", "environment", "flag"]
 
@@ -36,6 +50,9 @@ class Config(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp8"] = Field(
         "auto", description="auto: bf16 on a GPU, fp32 on the CPU; fp8: the fast one, approximate"
     )
+    memory: int | None = Field(
+        None, gt=0, description="memory to use, such as 12GiB; none: what is free"
+    )
     deterministic: bool = Field(False, description="same bytes for the same request in any company")
     graphs: bool = Field(True, description="replay CUDA graphs on a GPU")
     random_weights: Literal["z-image-turbo", "z-image"] | None = Field(
@@ -51,6 +68,15 @@ class Config(BaseModel):
     producer: str = Field(
         "mezzotint", max_length=200, description="the producer named in AI-content marks"
     )
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _with_unit(cls, value: object) -> object:
+        return parse_bytes(value) if isinstance(value, str) else value
+
+    @field_serializer("memory")
+    def _as_written(self, value: int | None) -> str | None:
+        return None if value is None else format_bytes(value)
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -70,6 +96,23 @@ class LoadedConfig:
     config: Config
     sources: Mapping[str, Source]
     file: Path | None  # the configuration file that was read
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as 12GiB or 800 MB, in bytes; ValueError if it is none."""
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]+)?) ?([a-z]+)", text.strip(), re.IGNORECASE)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise ValueError("is no size; give a number and a unit, such as 12GiB or 800MB")
+    return int(float(match[1]) * unit)
+
+
+def format_bytes(num_bytes: int) -> str:
+    """A size in the largest binary unit that divides it, as parse_bytes reads it."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if num_bytes % _UNITS[unit.lower()] == 0:
+            return f"{num_bytes // _UNITS[unit.lower()]}{unit}"
+    return f"{num_bytes}B"
 
 
 def make(**values: object) -> Config:

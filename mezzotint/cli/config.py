@@ -29,6 +29,7 @@ def show(
     metadata: opt.Metadata = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
+    memory: opt.Memory = None,
     deterministic: opt.Deterministic = None,
     threads: opt.Threads = None,
     json: opt.Json = False,
@@ -47,6 +48,7 @@ def show(
         "metadata": metadata,
         "device": device,
         "precision": precision,
+        "memory": memory,
         "deterministic": deterministic,
         "threads": threads,
     }

@@ -32,6 +32,7 @@ def generate(
     quiet: opt.Quiet = False,
     device: opt.Device = None,
     precision: opt.Precision = None,
+    memory: opt.Memory = None,
     deterministic: opt.Deterministic = None,
     threads: opt.Threads = None,
 ) -> None:
@@ -50,6 +51,7 @@ def generate(
         "variant": variant,
         "device": device,
         "precision": precision,
+        "memory": memory,
         "deterministic": deterministic,
         "threads": threads,
         "format": file_format,

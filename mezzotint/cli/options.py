@@ -142,6 +142,10 @@ Precision = Annotated[
         "fp8 is fast and approximate. [default: bf16 on a GPU]",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    _option(_MACHINE, "--memory", "SIZE", "Memory to use, such as 12GiB. [default: what is free]"),
+]
 Deterministic = Annotated[
     bool | None,
     typer.Option(

@@ -108,6 +108,7 @@ def serve(
     replay: Replay = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
+    memory: opt.Memory = None,
     threads: opt.Threads = None,
 ) -> None:
     """Serve the model over HTTP: a web page, and an API for any OpenAI client.
@@ -125,6 +126,7 @@ def serve(
         "variant": variant,
         "device": device,
         "precision": precision,
+        "memory": memory,
         "threads": threads,
     }
     from mezzotint.config import load

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 import torch
 
 from mezzotint.config import Config
-from mezzotint.types import ResourceError
+from mezzotint.types import Precision, ResourceError
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
-_CAPABILITIES = {"bf16": (8, 0), "fp8": (8, 9)}  # the oldest GPUs that have them
-_INSTEAD = {"bf16": "fp32", "fp8": "bf16"}
+_DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp8": torch.bfloat16,
+}
+_CAPABILITIES: dict[Precision, tuple[int, int]] = {
+    "bf16": (8, 0),
+    "fp8": (8, 9),
+}  # the oldest GPUs that have them
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +26,7 @@ class Device:
 
     device: torch.device
     dtype: torch.dtype
-    precision: str
+    precision: Precision
     name: str
 
     @property
@@ -38,20 +44,27 @@ def choose_device(config: Config) -> Device:
             "device cuda was asked for and torch sees no NVIDIA GPU; run `mezzotint doctor` to "
             "see why, or use --device cpu"
         )
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16" if kind == "cuda" else "fp32"
-    if kind == "cuda" and precision in _CAPABILITIES:
-        _check_capability(precision)
+    device = torch.device(kind)
+    precision: Precision = "bf16" if kind == "cuda" else "fp32"
+    if config.precision != "auto":
+        precision = config.precision
+    if precision not in precisions_of(device):
+        raise ResourceError(_too_old(precision, precisions_of(device)))
     name = torch.cuda.get_device_name() if kind == "cuda" else "cpu"
-    return Device(torch.device(kind), _DTYPES[precision], precision, name)
+    return Device(device, _DTYPES[precision], precision, name)
 
 
-def _check_capability(precision: str) -> None:
+def precisions_of(device: torch.device) -> tuple[Precision, ...]:
+    """The precisions that a device has, the most exact first."""
+    if device.type == "cpu":
+        return tuple(_DTYPES)
+    found = torch.cuda.get_device_capability()
+    return tuple(p for p in _DTYPES if found >= _CAPABILITIES.get(p, found))
+
+
+def _too_old(precision: Precision, has: tuple[Precision, ...]) -> str:
     found, needed = torch.cuda.get_device_capability(), _CAPABILITIES[precision]
-    if found < needed:
-        raise ResourceError(
-            f"{torch.cuda.get_device_name()} (compute capability {found[0]}.{found[1]}) has no "
-            f"{precision}, which needs {needed[0]}.{needed[1]} or newer; use --precision "
-            f"{_INSTEAD[precision]}"
-        )
+    return (
+        f"{torch.cuda.get_device_name()} (compute capability {found[0]}.{found[1]}) has no "
+        f"{precision}, which needs {needed[0]}.{needed[1]} or newer; use --precision {has[-1]}"
+    )

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from mezzotint.config import Config, make
+from mezzotint.engine.build import load_model, plan_memory
 from mezzotint.engine.cost import pack_tflop
-from mezzotint.engine.device import Device, choose_device
+from mezzotint.engine.device import choose_device
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.loop import Loop
@@ -25,11 +26,9 @@ from mezzotint.engine.stage import Interval
 from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
-from mezzotint.models.find import load, load_random_weights
-from mezzotint.models.locate import locate
 from mezzotint.models.recipe import resolve, series
-from mezzotint.models.spec import Build, LoadedModel, ModelSpec, run_eagerly
-from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request
+from mezzotint.models.spec import ModelSpec
+from mezzotint.types import Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
 
 _START = Mark()
@@ -48,7 +47,8 @@ class Engine:
         if self.config.threads and place.device.type == "cpu":
             torch.set_num_threads(self.config.threads)
         graphs = GraphTally()
-        self._model = _load(self.config, place, graphs)
+        self.memory = plan_memory(self.config, place)
+        self._model = load_model(self.config, place, self.memory, graphs)
         self.provenance = Provenance(
             model=self._model.spec.name,
             weights=self._model.weights_id,
@@ -58,11 +58,11 @@ class Engine:
         )
         self._ids = itertools.count()
         limits = Limits(
-            slots=self.config.slots,
+            slots=self.memory.slots,
             pack_tflop=pack_tflop(place.device, self.config.deterministic),
         )
         self._scheduler = Scheduler(limits)
-        executor = Executor(self._model, self.config.slots, place.device, place.dtype)
+        executor = Executor(self._model, self.memory, place.device, place.dtype)
         self._recorder = Recorder(
             About(
                 name=place.name,
@@ -137,6 +137,7 @@ class Engine:
 
     def _admit(self, request: Request) -> tuple[EngineTicket, Work]:
         recipe = resolve(request, self.spec)
+        self.memory.check(recipe.width, recipe.height, recipe.guided)
         work = self._work(recipe, request.previews)
         timeline = Timeline(time.monotonic())
         ticket = EngineTicket(
@@ -176,25 +177,6 @@ class Engine:
         spans = tuple(ticket.timeline.spans)
         submitted_s = ticket.timeline.submitted
         return Image(pixels, data, request.format, recipe, self.provenance, spans, submitted_s)
-
-
-def _load(config: Config, place: Device, graphs: GraphTally) -> LoadedModel:
-    on_gpu = place.device.type == "cuda"
-    build = Build(
-        device=place.device,
-        dtype=place.dtype,
-        fp8=place.fp8,
-        caption_cache_mib=config.caption_cache_mib,
-        make_replay=graphs.make if on_gpu and config.graphs else lambda: run_eagerly,
-    )
-    if config.random_weights is not None:
-        if config.model is not None:
-            raise ConfigError(
-                f"model {config.model} and random_weights {config.random_weights} exclude each "
-                "other; give one of them"
-            )
-        return load_random_weights(config.random_weights, build)
-    return load(locate(config.model), config.variant, build)
 
 
 def preview_steps(steps: int, previews: int) -> frozenset[int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, EncodePack, Pack, StageName
+from mezzotint.engine.plan import MemoryPlan
 from mezzotint.engine.slots import allocate
 from mezzotint.engine.stage import CudaClock, CudaStage, HostStage, Launch, Stage
 from mezzotint.models.spec import PREVIEW_SCALE, DecodeRow, LoadedModel, StepRow
@@ -19,10 +20,10 @@ class Executor:
     """Turns packs into launches; slots carry everything from one stage to the next."""
 
     def __init__(
-        self, model: LoadedModel, slots: int, device: torch.device, dtype: torch.dtype
+        self, model: LoadedModel, plan: MemoryPlan, device: torch.device, dtype: torch.dtype
     ) -> None:
         self._model = model
-        self._slots = allocate(model.spec.slot_shapes, slots, device, dtype)
+        self._slots = allocate(plan.slot_shapes, plan.slots, device, dtype)
         self._stages = _stages(device)
         # Pixels land here by an asynchronous copy; on the CPU they are already there.
         self._host_pixels = _host_side(self._slots.pixels)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mezzotint.kernels import quantize_rows
+from mezzotint.kernels import Fp8Rows, quantize_rows
 
 MakeValue = Callable[[str, torch.Size], Tensor]
 Chooses = Callable[[str], bool]  # by a parameter's name
@@ -32,3 +32,10 @@ def materialize(module: nn.Module, make: MakeValue, fp8: Chooses = nothing) -> N
             setattr(owner, leaf, quantize_rows(value))
         else:
             setattr(owner, leaf, nn.Parameter(value, requires_grad=False))
+
+
+def bytes_on(device: torch.device, module: nn.Module) -> int:
+    """Bytes of a module's weights that lie on a kind of device, those in FP8 with their scales."""
+    fp8 = (w for m in module.modules() for w in vars(m).values() if isinstance(w, Fp8Rows))
+    plain = (weight for weight in module.parameters() if weight.device.type == device.type)
+    return sum(rows.nbytes for rows in fp8) + sum(weight.nbytes for weight in plain)

@@ -164,6 +164,7 @@ class Build:
 
     device: torch.device
     dtype: torch.dtype  # of weights and activations, but for those in FP8
+    text_rows_on_host: bool = False  # keep the text encoder's embedding rows off the device
     fp8: bool = False  # hold the large products' weights in FP8, row by row
     caption_cache_mib: int
     make_replay: MakeReplay = lambda: run_eagerly

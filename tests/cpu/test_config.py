@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mezzotint.config import Config, load, make
@@ -77,6 +77,7 @@ def test_make_takes_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         make(slotz=3)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # its first text takes a second
 @given(
     st.dictionaries(
         st.sampled_from([*Config.model_fields, "nonsense", "__class__"]),

@@ -103,7 +103,9 @@ def test_forward_reads_no_value_of_a_device_tensor() -> None:
     meta = torch.device("meta")
     with meta:
         model = Qwen3(TINY)
-    features = model(torch.zeros(9, dtype=torch.int64, device=meta), Segments.of((4, 5), meta))
+    features = model(
+        model.embed(torch.zeros(9, dtype=torch.int64), meta), Segments.of((4, 5), meta)
+    )
     assert features.shape == (9, TINY.hidden_size)
 
 
@@ -177,7 +179,8 @@ def _prompts(vocab_size: int, lengths: Sequence[int]) -> list[Tensor]:
 @torch.inference_mode()
 def _encode(model: Qwen3, prompts: Sequence[Tensor]) -> list[Tensor]:
     lengths = [len(prompt) for prompt in prompts]
-    features = model(torch.cat(list(prompts)), Segments.of(lengths, torch.device("cpu")))
+    rows = model.embed(torch.cat(list(prompts)), torch.device("cpu"))
+    features = model(rows, Segments.of(lengths, torch.device("cpu")))
     return list(features.split(lengths))
 
 

@@ -93,14 +93,25 @@ class Qwen3(nn.Module):
         self.embed_tokens = nn.Parameter(torch.empty(config.vocab_size, config.hidden_size))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers - 1))
 
-    def forward(self, ids: Tensor, segments: Segments) -> Tensor:
+    def keep_rows_on_host(self) -> None:
+        """Move the embedding rows to the host's memory: Qwen3-4B's are 0.72 GiB in bfloat16."""
+        self.embed_tokens = nn.Parameter(self.embed_tokens.cpu(), requires_grad=False)
+
+    def embed(self, ids: Tensor, device: torch.device) -> Tensor:
+        """Look up the rows of ids [T] int64, which lie on the host -> [T, H] on the device."""
+        if self.embed_tokens.device.type == device.type:
+            return functional.embedding(ids.to(device), self.embed_tokens)
+        rows = functional.embedding(ids, self.embed_tokens)
+        # From pinned memory the copy waits for nobody; torch keeps the rows until it has run.
+        return rows.pin_memory().to(device, non_blocking=True)
+
+    def forward(self, x: Tensor, segments: Segments) -> Tensor:
         """Encode prompts of exact length, laid end to end.
 
-        ids [T] int64; each segment is one prompt, causal and counted from position 0
+        x [T, H], embedded; each segment is one prompt, causal and counted from position 0
         -> [T, H] in the model's dtype, before any final norm (hidden_states[-2] of transformers).
         """
         cos, sin = rope_tables(segments, self.config)
-        x = functional.embedding(ids, self.embed_tokens)
         for layer in self.layers:
             x = layer(x, cos, sin, segments)
         return x

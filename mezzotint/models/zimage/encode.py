@@ -76,11 +76,11 @@ class Encoder:
         segments = Segments.of(lengths, device)
         source, sequence = _caption_layout(lengths, self._transformer, device)
 
-        def forward(ids: Tensor) -> Tensor:
-            features = self._text_encoder(ids, segments)
+        def forward(x: Tensor) -> Tensor:
+            features = self._text_encoder(x, segments)
             return self._transformer.refine_captions(features, source, sequence)
 
-        refined = self._replay(tuple(lengths), forward, ids.to(device))
+        refined = self._replay(tuple(lengths), forward, self._text_encoder.embed(ids, device))
         # Clones, so that a long-lived cache entry does not keep its whole pack alive.
         return [c.clone() for c in refined.split([padded(length) for length in lengths])]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache, partial
 
 import torch
 from torch import nn
 
 from mezzotint.models.footprint import Footprint
+from mezzotint.models.materialize import Chooses, nothing
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
 from mezzotint.models.zimage.config import TransformerConfig
@@ -34,9 +34,9 @@ def footprint_of(
     element = _ELEMENT[precision]
     with torch.device("meta"):
         networks = (Qwen3(text_encoder), Transformer(transformer), Decoder(autoencoder))
-    choices = (text_encoder_fp8, transformer_fp8, _none)
+    choices = (text_encoder_fp8, transformer_fp8, nothing)
     weights = sum(
-        _bytes_of(network, choose if precision == "fp8" else _none, element)
+        _bytes_of(network, choose if precision == "fp8" else nothing, element)
         for network, choose in zip(networks, choices, strict=True)
     )
     rows = element * networks[0].embed_tokens.numel()
@@ -48,17 +48,13 @@ def footprint_of(
     )
 
 
-def _bytes_of(network: nn.Module, fp8: Callable[[str], bool], element: int) -> int:
+def _bytes_of(network: nn.Module, fp8: Chooses, element: int) -> int:
     return sum(
         parameter.numel() + 4 * parameter.shape[0]  # a float32 scale a row
         if fp8(name)
         else element * parameter.numel()
         for name, parameter in network.named_parameters()
     )
-
-
-def _none(name: str) -> bool:
-    return False
 
 
 def _work(

@@ -10,7 +10,7 @@ import torch
 
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.config_file import read_config
-from mezzotint.models.materialize import Chooses, nothing
+from mezzotint.models.materialize import Chooses, bytes_on, nothing
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.spec import Build, LoadedModel, ModelSpec, SlotShapes
@@ -89,6 +89,8 @@ def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
     place = (build.device, build.dtype)
     text_encoder, transformer = fp8_weights(build)
     checkpoint.fill_text_encoder(networks.text_encoder, *place, text_encoder)
+    if build.text_rows_on_host:
+        networks.text_encoder.keep_rows_on_host()  # before the rest needs their place
     checkpoint.fill_transformer(networks.transformer, *place, transformer)
     checkpoint.fill_decoder(networks.decoder, *place)
     return assemble(
@@ -131,7 +133,7 @@ def assemble(
     return LoadedModel(
         spec=spec,
         weights_id=weights_id,
-        weights_bytes=sum(weight.nbytes for m in modules for weight in m.parameters()),
+        weights_bytes=sum(bytes_on(build.device, module) for module in modules),
         tokenize=tokenizer,
         encode=Encoder(networks.text_encoder, transformer, cache_bytes, make_replay()),
         denoise=Denoiser(transformer, preview, make_replay()),

@@ -52,6 +52,8 @@ def random_networks(
 
     text_encoder_choice, transformer_choice = fp8_weights(build)
     materialize(networks.text_encoder, draw, text_encoder_choice)
+    if build.text_rows_on_host:
+        networks.text_encoder.keep_rows_on_host()
     materialize(networks.transformer, draw, transformer_choice)
     materialize(networks.decoder, draw)
     return networks
