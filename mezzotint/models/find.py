@@ -7,14 +7,16 @@ from pathlib import Path
 
 from mezzotint.models.footprint import Footprint
 from mezzotint.models.locate import BUNDLED
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
-from mezzotint.models.shared.qwen3 import Qwen3Config
 from mezzotint.models.spec import Build, LoadedModel, ModelSpec, Tokenize
 from mezzotint.models.zimage import model as zimage
-from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.footprint import footprint_of
 from mezzotint.models.zimage.prompt import PromptTokenizer
-from mezzotint.models.zimage.random_weights import RandomName, load_random, random_spec
+from mezzotint.models.zimage.random_weights import (
+    RandomName,
+    load_random,
+    random_footprint,
+    random_spec,
+)
 from mezzotint.models.zimage.weights import open_checkpoint
 from mezzotint.types import Precision
 
@@ -40,8 +42,7 @@ def footprints(
 
 def random_footprints(precisions: Iterable[Precision]) -> dict[Precision, Footprint]:
     """What a real model whose weights are random needs."""
-    configs = (TransformerConfig(), Qwen3Config(), AutoencoderConfig())
-    return {precision: footprint_of(*configs, precision) for precision in precisions}
+    return {precision: random_footprint(precision) for precision in precisions}
 
 
 def open_tokenizer(path: Path, variant: str | None = None) -> Tokenize:
