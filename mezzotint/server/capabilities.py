@@ -90,8 +90,9 @@ class DefaultsInfo(BaseModel):
 class KnownPrompt(BaseModel):
     """A subject that a small model was shown, in its two languages."""
 
-    en: str
-    zh: str
+    en: str = Field(description="Its first English name.")
+    zh: str = Field(description="Its first Chinese name.")
+    names: list[str] = Field(description="All it is known by, in both languages.")
 
 
 class Features(BaseModel):
@@ -195,7 +196,11 @@ def _prompts(catalogue: Catalogue | None) -> list[KnownPrompt]:
     if catalogue is None:
         return []
     return [
-        KnownPrompt(en=names.english[0], zh=names.chinese[0] if names.chinese else names.english[0])
+        KnownPrompt(
+            en=names.english[0],
+            zh=(names.chinese or names.english)[0],
+            names=[*names.english, *names.chinese],
+        )
         for names in catalogue.subjects
     ]
 

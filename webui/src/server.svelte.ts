@@ -16,16 +16,28 @@ const REST_MS = 10_000; // while all is well: events tell the rest
 
 class Server {
   state = $state<ServerState>("unknown");
+  readied = $state(0); // how often it became ready: another start may serve another model
+
+  /** Whether it is there at all, ready or not. */
+  get answers(): boolean {
+    return this.state !== "unknown" && this.state !== "unreachable";
+  }
 
   /** Begin to watch; the function that comes back ends it. */
   watch(): () => void {
     let timer = 0;
-    const ask = async () => {
-      this.state = await readState();
-      timer = window.setTimeout(ask, this.state === "ready" ? REST_MS : ASK_MS);
+    const go = async () => {
+      await this.ask();
+      timer = window.setTimeout(go, this.state === "ready" ? REST_MS : ASK_MS);
     };
-    void ask();
+    void go();
     return () => clearTimeout(timer);
+  }
+
+  async ask(): Promise<void> {
+    const before = this.state;
+    this.state = await readState();
+    if (this.state === "ready" && before !== "ready") this.readied += 1;
   }
 }
 

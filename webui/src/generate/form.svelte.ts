@@ -1,0 +1,50 @@
+/** The form of the Generate page: outlives page changes and reloads, and knows the last seed. */
+
+import type { Capabilities } from "../api/types.ts";
+import { fill, type Given, isTaken, ownRecipe, type Recipe } from "./recipe.ts";
+
+const KEY = "mezzotint.recipe";
+
+class Form {
+  recipe = $state<Recipe | null>(null); // null until the model is known
+
+  /** Take up what was there before the reload, as far as this model takes it. */
+  open(model: Capabilities): void {
+    const own = ownRecipe(model);
+    const before = this.recipe ?? remembered(own);
+    this.recipe = isTaken(before, model)
+      ? before
+      : { ...own, prompt: before.prompt, negative: before.negative };
+  }
+
+  fill(values: Partial<Given>): void {
+    if (this.recipe !== null) this.recipe = fill(this.recipe, values);
+  }
+
+  /** The model's own way with everything but the words. */
+  reset(model: Capabilities): void {
+    const { prompt, negative } = this.recipe ?? ownRecipe(model);
+    this.recipe = { ...ownRecipe(model), prompt, negative };
+  }
+
+  remember(): void {
+    if (this.recipe !== null) localStorage.setItem(KEY, JSON.stringify(this.recipe));
+  }
+}
+
+/** What was typed last; a stored value of another shape counts as none. */
+function remembered(own: Recipe): Recipe {
+  try {
+    const stored: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    return { ...own, ...(stored as Partial<Recipe>) };
+  } catch {
+    return own;
+  }
+}
+
+export const form = new Form();
+
+/** A seed that nobody chose, as the server draws them. */
+export function drawSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+}

@@ -1,0 +1,104 @@
+/** What the form holds, as plain values, and the request that they make. */
+
+import type { Capabilities, Format, JobCall } from "../api/types.ts";
+import { sizeProblem } from "./size.ts";
+
+export interface Recipe {
+  prompt: string;
+  negative: string;
+  width: number;
+  height: number;
+  steps: number;
+  leastSteps: number | null; // null: exactly `steps`; else the server may choose between the two
+  guidance: number;
+  seed: number; // -1: drawn by the server
+  count: number;
+  format: Format;
+  metadata: Metadata; // what the file says of itself
+}
+
+export type Metadata = "full" | "minimal";
+
+/** The recipe that the model itself recommends. */
+export function ownRecipe(model: Capabilities): Recipe {
+  const { width, height, steps, guidance, format } = model.defaults;
+  return {
+    prompt: "",
+    negative: "",
+    width,
+    height,
+    steps,
+    leastSteps: null,
+    guidance,
+    seed: -1,
+    count: 1,
+    format,
+    metadata: "full", // so that a file can be dropped on the page and made again
+  };
+}
+
+/** What the jobs API takes. A negative prompt without guidance would be refused: it stays here. */
+export function toRequest(recipe: Recipe): JobCall {
+  const { leastSteps, steps, guidance } = recipe;
+  return {
+    prompt: recipe.prompt,
+    negative_prompt: guidance > 0 ? recipe.negative.trim() : "",
+    width: recipe.width,
+    height: recipe.height,
+    steps: (leastSteps === null ? steps : { min: leastSteps, max: steps }) as number,
+    guidance,
+    seed: recipe.seed,
+    n: recipe.count,
+    format: recipe.format,
+    metadata: recipe.metadata,
+  };
+}
+
+/** `values` over `recipe`: those that are null or missing leave it as it is. */
+export function fill(recipe: Recipe, values: Partial<Given>): Recipe {
+  const steps = values.steps ?? null;
+  return {
+    prompt: values.prompt ?? recipe.prompt,
+    negative: values.negative_prompt ?? recipe.negative,
+    width: values.width ?? recipe.width,
+    height: values.height ?? recipe.height,
+    steps: steps === null ? recipe.steps : typeof steps === "number" ? steps : steps.max,
+    leastSteps: steps === null ? recipe.leastSteps : typeof steps === "number" ? null : steps.min,
+    guidance: values.guidance ?? recipe.guidance,
+    seed: values.seed ?? recipe.seed,
+    count: values.n ?? recipe.count,
+    format: values.format ?? recipe.format,
+    metadata: recipe.metadata,
+  };
+}
+
+export interface Given {
+  prompt: string | null;
+  negative_prompt: string | null;
+  width: number | null;
+  height: number | null;
+  steps: number | { min: number; max: number } | null;
+  guidance: number | null;
+  seed: number | null;
+  n: number | null;
+  format: Format | null;
+}
+
+/** Whether the model takes every number of it; the prompt is not looked at. */
+export function isTaken(recipe: Recipe, { limits, formats }: Capabilities): boolean {
+  const { steps, leastSteps, guidance, seed, count } = recipe;
+  return (
+    sizeProblem(recipe.width, recipe.height, limits) === null &&
+    isWhole(steps, limits.steps.min, limits.steps.max) &&
+    (leastSteps === null || isWhole(leastSteps, limits.steps.min, steps)) &&
+    guidance >= limits.guidance.min &&
+    guidance <= limits.guidance.max &&
+    isWhole(seed, -1, Number.MAX_SAFE_INTEGER) &&
+    isWhole(count, 1, limits.n_max) &&
+    formats.includes(recipe.format)
+  );
+}
+
+function isWhole(value: number, min: number, max: number): boolean {
+  return Number.isInteger(value) && value >= min && value <= max;
+}

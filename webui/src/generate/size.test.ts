@@ -1,0 +1,40 @@
+import { expect, test } from "vitest";
+import { ratioName, sizeProblem } from "./size.ts";
+
+const LIMITS = {
+  min_side: 256,
+  max_side: 4096,
+  multiple: 16,
+  min_pixels: 512 * 512,
+  max_pixels: 2048 * 2048,
+  steps: { min: 1, max: 120 },
+  guidance: { min: 0, max: 20 },
+  n_max: 10,
+  prompt_tokens: 512,
+};
+
+test.each([
+  [1024, 1024, "1:1"],
+  [1344, 768, "16:9"],
+  [768, 1344, "9:16"],
+  [1152, 896, "5:4"],
+  [176, 96, "16:9"],
+  [96, 144, "2:3"],
+])("%s × %s is called %s", (width, height, name) => {
+  expect(ratioName(width, height)).toBe(name);
+});
+
+test("what the model takes is no problem", () => {
+  expect(sizeProblem(1024, 576, LIMITS)).toBeNull();
+});
+
+test("a problem names the limit and what would do", () => {
+  expect(sizeProblem(1000, 1024, LIMITS)).toEqual({
+    kind: "multiple",
+    multiple: 16,
+    nearest: 1008,
+  });
+  expect(sizeProblem(1024, 8192, LIMITS)).toMatchObject({ kind: "side", max: 4096 });
+  expect(sizeProblem(256, 256, LIMITS)).toMatchObject({ kind: "pixels", min: 262144 });
+  expect(sizeProblem(Number.NaN, 1024, LIMITS)).toMatchObject({ kind: "side" });
+});
