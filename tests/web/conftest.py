@@ -74,9 +74,11 @@ def watch(page: Page) -> list[str]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on(
         "console",
-        lambda note: faults.append(note.text)
-        if "Content Security Policy" in note.text or "Trusted" in note.text
-        else None,
+        lambda note: (
+            faults.append(note.text)
+            if "Content Security Policy" in note.text or "Trusted" in note.text
+            else None
+        ),
     )
     return faults
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import httpx2
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 60
@@ -68,14 +68,12 @@ class Site:
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
         """Call the API. -> its JSON, None for an empty answer."""
-        headers = {"Content-Type": "application/json"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=LIMIT_S) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        answer = httpx2.request(
+            method, self.url + path, json=body, headers=headers, timeout=LIMIT_S
+        )
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
 
     def jobs(self) -> list[dict[str, Any]]:
         """The newest jobs."""
@@ -101,9 +99,8 @@ class Site:
 
     def _status(self) -> int:
         try:
-            with urllib.request.urlopen(f"{self.url}/ready", timeout=LIMIT_S) as answer:
-                return int(answer.status)
-        except OSError:
+            return httpx2.get(f"{self.url}/ready", timeout=LIMIT_S).status_code
+        except httpx2.HTTPError:
             return 0
 
 

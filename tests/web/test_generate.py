@@ -98,7 +98,9 @@ def test_enter_within_an_input_method_runs_nothing(page: Page, site: Site) -> No
     prompt = page.get_by_label("Prompt", exact=True)
     prompt.click()
     chromium = page.context.new_cdp_session(page)
-    chromium.send("Input.imeSetComposition", {"text": "mao", "selectionStart": 3, "selectionEnd": 3})
+    chromium.send(
+        "Input.imeSetComposition", {"text": "mao", "selectionStart": 3, "selectionEnd": 3}
+    )
     for modifiers in (0, 2):  # Enter takes the word over, Ctrl+Enter with some input methods too
         for kind in ("rawKeyDown", "keyUp"):
             chromium.send(
