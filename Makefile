@@ -10,7 +10,7 @@ PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name 
   ! -name schema.d.ts -print)
 NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
 
-.PHONY: demo serve web test test-web check fmt size bench targets test-gpu collect-gpu golden clean
+.PHONY: demo serve web test test-web check fmt size bench targets performance test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
@@ -58,6 +58,11 @@ bench: $(VENV)/dev.stamp
 # Hold the rows against the targets; fails while a floor is missed.
 targets: $(VENV)/dev.stamp
 	$(BIN)/python -m bench.targets
+
+# Write docs/performance.md, its plots and the READMEs' tables from the rows.
+performance: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m bench.report
 
 # Without a GPU the GPU tests must at least import and collect.
 collect-gpu: $(VENV)/dev.stamp

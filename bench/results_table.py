@@ -47,12 +47,12 @@ class Results:
             if (row["system"], row["workload"]) == (system, workload) and "error" not in row
         ]
         for row in reversed(ours):
-            theirs = self._best(rival, workload, row)
+            theirs = self.best(rival, workload, row)
             if theirs is not None:
                 return row, theirs
         return None
 
-    def _best(self, system: str, workload: str, beside: Row) -> Row | None:
+    def best(self, system: str, workload: str, beside: Row) -> Row | None:
         """The fastest among the batches that were tried in that run."""
         newest = {
             row.get("batch"): row

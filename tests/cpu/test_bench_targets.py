@@ -3,64 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from made_rows import RUN, Row, reaching_every_aim, whole
 
 from bench import targets
 from bench.results_table import Results
 from bench.rows import RESULTS, read
-from bench.targets import EXACT, FAST, GIB, judge, lines, seed_lines
-
-Row = dict[str, Any]
-RUN = {"gpu": "NVIDIA H200", "torch": "2.11.0", "machine": "m", "commit": "c", "where": "made:1"}
-RIVAL_MS = {"1024px-8": 1500.0, "512px-8": 450.0, "1024px-40-guided": 12000.0}
-
-
-def whole(system: str, workload: str, ms: float, at_once: int = 1, **more: Any) -> Row:
-    timing = {
-        "ms": ms,
-        "to_picture_ms": 0.9 * ms,
-        "images_per_s": at_once / ms * 1e3,
-        "pictures_per_s": at_once / ms * 1.1e3,
-        "peak_bytes": (10 if system == FAST else 18.5) * GIB,
-        "utilisation": 0.98,
-        "batch": None,
-    }
-    return RUN | {"system": system, "workload": workload} | timing | more
-
-
-def reaching_every_aim() -> Iterator[Row]:
-    for system, share in ((EXACT, 0.36), (FAST, 0.22)):
-        for workload, ms in RIVAL_MS.items():
-            yield whole(system, workload, ms * share)
-        yield whole(system, "1024px-40-guided-x4", 4 * 12000 * share, 4)
-        yield whole(system, "512px-8-x16", 3500 * 1.5 * share, 16)
-        probe = RUN | {"system": system}
-        yield probe | {"workload": "forward-1024px", "ms": 200 * share}
-        for size in ("1024px", "512px"):
-            yield probe | {"workload": f"new-size-{size}", "ratio": 1.2}
-        yield probe | {
-            "workload": "steady-1024px",
-            "device_allocations_per_step": 0,
-            "syncs_per_step": 0,
-            "idle_fraction": 0.01,
-        }
-    yield RUN | {
-        "system": FAST,
-        "workload": "fidelity-64",
-        "median_psnr_db": 37.0,
-        "median_ssim": 0.98,
-    }
-    for workload in ("1024px-8", "512px-8"):
-        yield whole("diffusers", workload, RIVAL_MS[workload])
-        yield whole("diffusers-compiled", workload, RIVAL_MS[workload] * 0.75)
-    yield whole("diffsynth", "1024px-40-guided", 12000, peak_bytes=22 * GIB, utilisation=0.9)
-    yield whole("diffsynth", "1024px-40-guided-x4", 4 * 12000, 4, peak_bytes=22 * GIB)
-    yield whole("diffusers-compiled", "512px-8-x16", 4200, 16, batch=4)
-    yield whole("diffusers-compiled", "512px-8-x16", 3500, 16, batch=8)
+from bench.targets import EXACT, FAST, GIB, judge, lines, origin_lines
 
 
 def verdicts_of(rows: list[Row]) -> dict[tuple[str, str], str]:
@@ -117,8 +68,8 @@ def test_between_floor_and_aim() -> None:
 def test_a_row_that_lacks_is_said(gone: tuple[str, str]) -> None:
     rows = [r for r in reaching_every_aim() if (r["system"], r["workload"]) != gone]
     results = Results.of(rows)
-    if gone[1] == "1024px-40-guided-x4":  # only the seed's row, which is not held
-        assert any("not measured" in line for line in seed_lines(results))
+    if gone[1] == "1024px-40-guided-x4":  # reported, not held
+        assert any("not measured" in line for line in origin_lines(results))
     else:
         unknown = [v for v in judge(results) if v.reached == "unknown"]
         assert unknown
@@ -161,8 +112,8 @@ def test_the_best_batch_of_the_rival_counts() -> None:
     assert "at batch 8" in measured.note  # type: ignore[union-attr]
 
 
-def test_the_seed_s_rows() -> None:
-    text = "\n".join(seed_lines(Results.of(reaching_every_aim())))
+def test_the_figures_it_set_out_from() -> None:
+    text = "\n".join(origin_lines(Results.of(reaching_every_aim())))
     assert "2.78 x" in text  # 12 s / 4.32 s
     assert "90% -> 98%" in text
     assert "22.0 -> 18.5 GiB: -15.9%" in text
@@ -187,7 +138,7 @@ def test_the_rows_that_are_kept_can_be_read() -> None:
     results = Results.of(read(sorted(RESULTS.glob("*.jsonl"))))
     assert results.rows
     assert len(list(lines(judge(results)))) == 29
-    assert len(list(seed_lines(results))) == 9
+    assert len(list(origin_lines(results))) == 9
 
 
 def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:

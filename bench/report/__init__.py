@@ -1,0 +1,1 @@
+"""docs/performance.md and the README's headline, written from rows."""
