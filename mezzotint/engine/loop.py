@@ -13,7 +13,7 @@ import torch
 
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
-from mezzotint.engine.pack import DecodePack, DenoisePack, Pack
+from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, Pack
 from mezzotint.engine.recorder import Recorder
 from mezzotint.engine.scheduler import Completion, Scheduler, Work
 from mezzotint.engine.stage import Interval, Launch
@@ -47,6 +47,12 @@ class _Flight:
     replayed: bool  # from graphs alone
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ran:
+    flight: _Flight
+    outcome: Interval | Exception
+
+
 class Loop:
     """Runs until closed. Only its thread touches the scheduler and the executor."""
 
@@ -65,9 +71,14 @@ class Loop:
         self._graphs = graphs
         self._make_image = make_image
         self._files = ThreadPoolExecutor(file_workers, thread_name_prefix="mezzotint-file")
-        self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Close] = queue.SimpleQueue()
+        # One thread a stage waits for its launches, so that this one hears of whatever ends first.
+        self._watchers = {
+            stage: ThreadPoolExecutor(1, thread_name_prefix=f"mezzotint-{stage}")
+            for stage in STAGES
+        }
+        self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Close | _Ran] = queue.SimpleQueue()
         self._tickets: dict[int, EngineTicket] = {}
-        self._launches: list[_Flight] = []  # oldest first
+        self._num_in_flight = 0  # launches not known to have run
         self._open = True  # the thread's own view
         self._closed = False  # the callers' view; changes under the lock, so that no submission
         self._lock = threading.Lock()  # can follow the close into the inbox
@@ -90,15 +101,17 @@ class Loop:
                 self._closed = True
                 self._inbox.put(_Close())
         self._thread.join()
-        self._files.shutdown()
+        for pool in (*self._watchers.values(), self._files):
+            pool.shutdown()
 
     def _run(self) -> None:
         try:
-            while self._open or self._launches:
-                self._read_inbox()
-                for pack in self._scheduler.tick():
+            packs: tuple[Pack, ...] = ()
+            while self._open or self._num_in_flight:
+                self._read_inbox(wait=not packs)
+                packs = self._scheduler.tick()
+                for pack in packs:
                     self._launch(pack)
-                self._reap()
         except BaseException as error:  # a defect of ours must leave nobody waiting for ever
             self._abandon(error)
             raise
@@ -114,10 +127,13 @@ class Loop:
             ticket.fail(error)
         self._tickets.clear()
 
-    def _read_inbox(self) -> None:
-        idle = self._open and not self._tickets and not self._launches
-        while idle or not self._inbox.empty():
+    def _read_inbox(self, *, wait: bool) -> None:
+        """Act on all that has come, and wait for something where there is nothing to launch."""
+        while wait or not self._inbox.empty():
+            wait = False
             match self._inbox.get():
+                case _Ran(flight, outcome):
+                    self._land(flight, outcome)
                 case _Submit(ticket, work):
                     self._tickets[work.id] = ticket
                     submitted_s = ticket.timeline.submitted
@@ -129,7 +145,6 @@ class Loop:
                     self._open = False
                     for request in list(self._tickets):
                         self._drop(request, Cancelled("the engine was closed"))
-            idle = False
 
     def _drop(self, request: int, error: BaseException) -> None:
         """End a ticket now; its slot is freed when nothing of it is in flight any more."""
@@ -147,22 +162,30 @@ class Loop:
         before = self._graphs.count()
         try:
             launch = self._executor.launch(pack)
-            self._launches.append(_Flight(pack, launch, self._graphs.only_replays_since(before)))
         except Exception as error:  # whatever broke ends this pack's requests, never the engine
             self._fail(pack, error)
+            return
+        self._num_in_flight += 1
+        flight = _Flight(pack, launch, self._graphs.only_replays_since(before))
+        if launch.done():
+            self._watch(flight)
+        else:
+            self._watchers[pack.stage].submit(self._watch, flight)
 
-    def _reap(self) -> None:
-        """Take note of every launch that has run; when none has, wait for the oldest."""
-        ran = [flight for flight in self._launches if flight.launch.done()] or self._launches[:1]
-        for flight in ran:
-            self._launches.remove(flight)
-            try:
-                interval = flight.launch.wait()
-            except Exception as error:  # an asynchronous failure of the device
-                self._fail(flight.pack, error)
-            else:
-                self._recorder.ran(flight.pack, interval, flight.replayed)
-                self._complete(flight.pack, interval)
+    def _watch(self, flight: _Flight) -> None:
+        try:
+            outcome: Interval | Exception = flight.launch.wait()
+        except Exception as error:  # an asynchronous failure of the device
+            outcome = error
+        self._inbox.put(_Ran(flight, outcome))
+
+    def _land(self, flight: _Flight, outcome: Interval | Exception) -> None:
+        self._num_in_flight -= 1
+        if isinstance(outcome, Exception):
+            self._fail(flight.pack, outcome)
+            return
+        self._recorder.ran(flight.pack, outcome, flight.replayed)
+        self._complete(flight.pack, outcome)
 
     def _fail(self, pack: Pack, error: Exception) -> None:
         self._recorder.lost(pack)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -34,10 +36,26 @@ def test_operation(case: Case) -> None:
 )
 def test_operation_is_the_same_twice(case: Case) -> None:
     inputs = case.inputs(generator(), torch.bfloat16)
-    first, second = (harness.operation(case)(*inputs) for _ in range(2))
-    if isinstance(first, torch.Tensor):
-        first, second = (first,), (second,)
+    first, second = (bits(harness.operation(case)(*inputs)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def bits(outputs: Any) -> list[torch.Tensor]:
+    """Every tensor of an operation's outputs; FP8 as the bytes it is."""
+    if isinstance(outputs, tuple):
+        return [x for output in outputs for x in bits(output)]
+    if isinstance(outputs, kernels.Fp8Rows):
+        return [outputs.values.view(torch.uint8), outputs.scale]
+    return [outputs]
+
+
+def test_the_columns_that_pad_fp8_rows_are_zeros() -> None:
+    from mezzotint.kernels.swiglu.triton import swiglu
+
+    x = torch.randn(37, 2 * 45, device=GPU, dtype=torch.bfloat16)
+    for rows in (kernels.quantize_rows(x[:, :45]), swiglu(x, True)):
+        assert rows.values.shape == (37, 48)
+        assert not rows.values.view(torch.uint8)[:, 45:].any()
 
 
 def test_a_new_number_of_tokens_compiles_nothing() -> None:
@@ -47,10 +65,12 @@ def test_a_new_number_of_tokens_compiles_nothing() -> None:
     from mezzotint.kernels.swiglu.triton import _swiglu
 
     def run(lengths: tuple[int, ...]) -> None:
-        x, weight, eps, scale, index = inputs(lengths, 256, generator(), torch.bfloat16)
-        kernels.rms_norm_modulate(x, weight, eps, scale, index)
-        kernels.residual_norm_modulate(x, x, weight, weight, eps, scale, scale, index)
-        kernels.swiglu(x)
+        drawn = inputs(lengths, 256, False, generator(), torch.bfloat16)
+        x, weight, eps, scale, index, _ = drawn
+        for quantize in (False, True):
+            kernels.rms_norm_modulate(x, weight, eps, scale, index, quantize=quantize)
+            kernels.residual_norm_modulate(x, x, weight, weight, eps, scale, scale, index, quantize)
+            kernels.swiglu(x, quantize)
 
     def compiled() -> list[int]:
         jits = (_rms_norm_modulate, _residual_norm, _swiglu)
