@@ -54,6 +54,9 @@ class Config(BaseModel):
         None, gt=0, description="memory to use, such as 12GiB; none: what is free"
     )
     deterministic: bool = Field(False, description="same bytes for the same request in any company")
+    pack_tflop: float | None = Field(
+        None, ge=0, description="TFLOP of steps that may share a forward; none: by the GPU's table"
+    )
     graphs: bool = Field(True, description="replay CUDA graphs on a GPU")
     random_weights: Literal["z-image-turbo", "z-image"] | None = Field(
         None, description="a real model's size with random weights, for measuring"

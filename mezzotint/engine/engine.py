@@ -59,7 +59,12 @@ class Engine:
         self._ids = itertools.count()
         limits = Limits(
             slots=self.memory.slots,
-            pack_tflop=pack_tflop(place.device, self.config.deterministic),
+            pack_tflop=pack_tflop(
+                place.device,
+                place.precision,
+                deterministic=self.config.deterministic,
+                asked=self.config.pack_tflop,
+            ),
         )
         self._scheduler = Scheduler(limits)
         executor = Executor(self._model, self.memory, place.device, place.dtype)

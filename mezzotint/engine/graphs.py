@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_MAX_GRAPHS = 48  # a stage's graphs are dropped together: their pool gives memory back only whole
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Captured:
@@ -19,43 +17,63 @@ class _Captured:
     output: Tensor  # what it writes; read before the next replay, on the same stream
     function: Callable[..., Tensor]  # kept, since it holds the tables whose addresses are captured
 
+    def __call__(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        for static, given in zip(self.inputs, inputs, strict=True):
+            static.copy_(given)
+        self.graph.replay()
+        return self.output
+
 
 class GraphCache:
     """A Replay for one stage, called with that stage's stream current.
 
     The first call of a key runs eagerly, so a new shape costs no capture and warms what capture
-    must not meet cold. The graphs share one pool: they run one after the other on one stream.
+    must not meet cold. The graphs share one pool: they run one after the other on one stream. A
+    pool gives memory back only whole, so graphs are dropped together: when `room` says that there
+    is none, and when a capture runs out of memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room: Callable[[], int]) -> None:
+        self._room = room  # bytes that may still be spent
         self._seen: set[Hashable] = set()
         self._captured: dict[Hashable, _Captured] = {}
         self._pool: Any = None
+        self.num_bytes = 0  # of device memory, as the driver counts it
         self.launches = 0
         self.replays = 0
 
     def __call__(self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         self.launches += 1
         captured = self._captured.get(key)
-        if captured is None:
-            if key not in self._seen:
-                self._seen.add(key)
-                return function(*inputs)
-            captured = self._capture(key, function, inputs)
-        for static, given in zip(captured.inputs, inputs, strict=True):
-            static.copy_(given)
-        captured.graph.replay()
-        self.replays += 1
-        return captured.output
+        if captured is not None:
+            self.replays += 1
+            return captured(inputs)
+        if key not in self._seen:
+            self._seen.add(key)
+            return function(*inputs)
+        try:
+            return self._capture(key, function, inputs)(inputs)
+        except torch.OutOfMemoryError:
+            self.drop()  # leaves what memory there is to this launch, uncaptured
+            return function(*inputs)
+
+    def drop(self) -> None:
+        """Forget every graph and give their memory back to the driver."""
+        torch.cuda.current_stream().synchronize()  # the last replay may still run
+        self._captured.clear()
+        self._seen.clear()
+        self._pool = None
+        self.num_bytes = 0
+        torch.cuda.empty_cache()
 
     def _capture(
         self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
     ) -> _Captured:
-        if len(self._captured) >= _MAX_GRAPHS:
-            self._captured.clear()
-            self._pool = None
+        if self._room() <= 0:
+            self.drop()
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
+        free_before, _ = torch.cuda.mem_get_info()
         static = tuple(x.clone() for x in inputs)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(
@@ -65,6 +83,8 @@ class GraphCache:
             capture_error_mode="thread_local",  # other threads may copy pixels meanwhile
         ):
             output = function(*static)
+        free_after, _ = torch.cuda.mem_get_info()
+        self.num_bytes += max(0, free_before - free_after)
         captured = _Captured(graph, static, output, function)
         self._captured[key] = captured
         return captured
@@ -72,13 +92,18 @@ class GraphCache:
 
 @dataclass(frozen=True, slots=True)
 class GraphTally:
-    """Makes the stages' caches, and counts over all of them what ran; one thread's own."""
+    """Makes the stages' caches, holds them to one budget, and counts over all of them what ran."""
 
+    limit_bytes: int = 2 * 2**30  # of all stages' graphs
     caches: list[GraphCache] = field(default_factory=list)
 
     def make(self) -> GraphCache:
-        self.caches.append(GraphCache())
+        self.caches.append(GraphCache(self.room))
         return self.caches[-1]
+
+    def room(self) -> int:
+        """Bytes that graphs may still take."""
+        return self.limit_bytes - sum(cache.num_bytes for cache in self.caches)
 
     def count(self) -> tuple[int, int]:
         """(launches, replays among them) so far."""

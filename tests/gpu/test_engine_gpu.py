@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from mezzotint import Cancelled, Engine, Progress, Request
-from mezzotint.engine import graphs
 from mezzotint.engine.graphs import GraphCache
 
 REQUESTS = [
@@ -70,7 +69,10 @@ def test_graphs_replay_to_the_bytes_that_eager_makes(engine: Engine) -> None:
 def test_many_shapes_drop_old_graphs_and_keep_the_bytes(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "_MAX_GRAPHS", 2)
+    rooms = iter([1, 1, 0] * 40)  # every third capture finds no room
+    for cache in (engine._model.denoise._replay, engine._model.decode._replay):  # type: ignore[attr-defined]
+        monkeypatch.setattr(cache, "_room", lambda: next(rooms))
+        cache.drop()
     first = [ticket.result(120).data for ticket in engine.submit_all(REQUESTS)]
     for _ in range(2):
         assert [t.result(120).data for t in engine.submit_all(REQUESTS)] == first

@@ -12,7 +12,7 @@ from mezzotint.kernels.case import EPS, Case, draw, segment_index
 from mezzotint.kernels.launch import candidates
 from mezzotint.kernels.rms_norm_modulate.cases import formula as norm
 
-SWEEP = candidates(tiles=(1, 2, 4), warps=(2, 4, 8))
+SWEEP = candidates(tiles=(2, 3, 4, 6, 8, 12, 16), warps=(2, 4, 8))
 
 
 def add_formula(

@@ -1,9 +1,14 @@
 """x' = x + gate[segment] * rms(branch) * w_post; h = rms(x') * w_pre * scale[segment].
 
-x and branch are read once, x' and h written once: four streams, no more.
+x and branch are read once, x' and h written once: four streams, no more. Programs stay and walk
+over tokens: where one row of gate and scale serves every token (one request, or several at one
+time), weights and tables are read once a program instead of once a token, which at 3840 channels
+is more than the streams themselves. The next token is on its way while this one is worked on.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import torch
 import triton
@@ -12,17 +17,12 @@ from torch import Tensor
 
 from mezzotint.kernels.fp8 import Rows
 from mezzotint.kernels.launch import Launch, check_rows
-from mezzotint.kernels.quantize_rows.triton import store_rows
-from mezzotint.kernels.rms_norm_modulate.triton import (
-    gather_rows,
-    outputs,
-    rms_rows,
-    row_stride,
-)
+from mezzotint.kernels.quantize_rows.triton import row_scale, to_fp8
+from mezzotint.kernels.rms_norm_modulate.triton import outputs, row_stride
 
-# By width; a tile is a number of tokens.
-LAUNCHES = {3840: Launch(1, 8)}
-DEFAULT = Launch(1, 4)
+# By width; a tile is a number of programs a multiprocessor.
+LAUNCHES = {3840: Launch(4, 4)}
+DEFAULT = Launch(4, 4)
 
 
 def residual_norm(
@@ -81,32 +81,56 @@ def _launch(
     num_tokens, width = x.shape
     padded = width if h is None else h.shape[1]
     launch = launch or LAUNCHES.get(width, DEFAULT)
-    _residual_norm[(triton.cdiv(num_tokens, launch.tile),)](
+    strides = (row_stride(gate), row_stride(scale))
+    num_programs = min(num_tokens, launch.tile * _num_multiprocessors(x.device))
+    _residual_norm[(num_programs,)](
         x,
         branch,
         post_weight,
         pre_weight,
         gate,
         scale,
-        index,
+        index if any(strides) else None,
         y,
         h,
         h_scale,
         num_tokens,
+        num_programs,
         x.stride(0),
         branch.stride(0),
-        row_stride(gate),
-        row_stride(scale),
+        *strides,
         eps,
         WIDTH=width,
         PADDED=padded,
         BLOCK=triton.next_power_of_2(padded),
-        TILE=launch.tile,
         num_warps=launch.warps,
     )
 
 
-@triton.jit(do_not_specialize=["num_tokens"])
+@lru_cache(maxsize=16)
+def _num_multiprocessors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 2  # Triton's interpreter: few programs, so that each takes several tokens
+    return torch.cuda.get_device_properties(device).multi_processor_count
+
+
+@triton.jit
+def _rms(x, eps, WIDTH: tl.constexpr):
+    """A row, zero beyond WIDTH, divided by its root mean square."""
+    return x * tl.rsqrt(tl.sum(x * x, 0) / WIDTH + eps)
+
+
+@triton.jit
+def _factor(weight_ptr, table_ptr, column, WIDTH: tl.constexpr):
+    """A norm's weight times one row of its table, if there is one; float32."""
+    mask = column < WIDTH
+    weight = tl.load(weight_ptr + column, mask=mask, other=0.0).to(tl.float32)
+    if table_ptr is not None:
+        weight *= tl.load(table_ptr + column, mask=mask, other=0.0)
+    return weight
+
+
+@triton.jit(do_not_specialize=["num_tokens", "num_programs"])
 def _residual_norm(
     x_ptr,
     branch_ptr,
@@ -119,6 +143,7 @@ def _residual_norm(
     h_ptr,
     h_scale_ptr,
     num_tokens,
+    num_programs,
     x_stride,
     branch_stride,
     gate_stride,
@@ -127,32 +152,37 @@ def _residual_norm(
     WIDTH: tl.constexpr,
     PADDED: tl.constexpr,
     BLOCK: tl.constexpr,
-    TILE: tl.constexpr,
 ):
-    token = tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
     column = tl.arange(0, BLOCK)
-    tokens, columns = token < num_tokens, column < WIDTH
-    mask = tokens[:, None] & columns[None, :]
-    places = token[:, None] * branch_stride + column[None, :]
-    branch = tl.load(branch_ptr + places, mask=mask, other=0.0, eviction_policy="evict_first")
-    places = token[:, None] * x_stride + column[None, :]
-    x = tl.load(x_ptr + places, mask=mask, other=0.0, eviction_policy="evict_first")
-    weight = tl.load(post_weight_ptr + column, mask=columns, other=0.0).to(tl.float32)
-    y = rms_rows(branch.to(tl.float32), eps, WIDTH) * weight[None, :]
-    if gate_ptr is not None:
-        rows = gather_rows(gate_ptr, index_ptr, gate_stride, token, column, tokens)
-        y *= tl.load(rows, mask=columns[None, :], other=0.0)
-    # The stream's own rounding: the next norm reads what the next block will read.
-    y = (x.to(tl.float32) + y).to(y_ptr.dtype.element_ty)
-    places = token[:, None] * WIDTH + column[None, :]
-    tl.store(y_ptr + places, y, mask=mask)
+    mask = column < WIDTH
+    token = tl.program_id(0).to(tl.int64)
+    x_ptr += column
+    branch_ptr += column
+    post = _factor(post_weight_ptr, gate_ptr, column, WIDTH)
     if h_ptr is not None:
-        weight = tl.load(pre_weight_ptr + column, mask=columns, other=0.0).to(tl.float32)
-        h = rms_rows(y.to(tl.float32), eps, WIDTH) * weight[None, :]
-        if scale_ptr is not None:
-            rows = gather_rows(scale_ptr, index_ptr, scale_stride, token, column, tokens)
-            h *= tl.load(rows, mask=columns[None, :], other=0.0)
-        if h_scale_ptr is not None:
-            store_rows(h, h_ptr, h_scale_ptr, token, column, tokens, PADDED)
-        else:
-            tl.store(h_ptr + places, h, mask=mask)
+        pre = _factor(pre_weight_ptr, scale_ptr, column, WIDTH)
+    x = tl.load(x_ptr + token * x_stride, mask=mask, other=0.0)
+    branch = tl.load(branch_ptr + token * branch_stride, mask=mask, other=0.0)
+    while token < num_tokens:
+        after = token + num_programs
+        coming = column < tl.where(after < num_tokens, WIDTH, 0)
+        next_x = tl.load(x_ptr + after * x_stride, mask=coming, other=0.0)
+        next_branch = tl.load(branch_ptr + after * branch_stride, mask=coming, other=0.0)
+        if index_ptr is not None:
+            segment = tl.load(index_ptr + token).to(tl.int64)
+            if gate_ptr is not None:
+                post = _factor(post_weight_ptr, gate_ptr + segment * gate_stride, column, WIDTH)
+            if scale_ptr is not None:
+                pre = _factor(pre_weight_ptr, scale_ptr + segment * scale_stride, column, WIDTH)
+        y = x.to(tl.float32) + _rms(branch.to(tl.float32), eps, WIDTH) * post
+        # The stream's own rounding: the next norm reads what the next block will read.
+        y = y.to(y_ptr.dtype.element_ty)
+        tl.store(y_ptr + token * WIDTH + column, y, mask=mask)
+        if h_ptr is not None:
+            h = _rms(y.to(tl.float32), eps, WIDTH) * pre
+            if h_scale_ptr is not None:
+                scale = row_scale(tl.max(tl.abs(h), 0))
+                tl.store(h_scale_ptr + token, scale)
+                h = to_fp8(h, scale)
+            tl.store(h_ptr + token * PADDED + column, h, mask=column < PADDED)
+        token, x, branch = after, next_x, next_branch

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Rows
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,12 +13,14 @@ from torch import Tensor
 from mezzotint.kernels import Segments
 from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.spec import EncodeRow, Replay, SlotBuffers
+from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.layout import Sequence, padded
 from mezzotint.models.zimage.patches import VAE_FACTOR, patchify
 from mezzotint.models.zimage.rope import caption_positions, rope_tables
 from mezzotint.models.zimage.transformer import Transformer
 
 Ids = tuple[int, ...]
+BATCH_SIZES = (8, 4, 2, 1)
 
 
 class CaptionCache:
@@ -65,17 +69,21 @@ class Encoder:
         found = {ids: caption for ids in wanted if (caption := self._cache.get(ids)) is not None}
         missing = [ids for ids in wanted if ids not in found]
         if missing:
-            found |= zip(missing, self._encode(missing, device), strict=True)
+            found |= self._encode(missing, device)
             for ids in missing:
                 self._cache.put(ids, found[ids])
         return found
 
-    def _encode(self, prompts: list[Ids], device: torch.device) -> list[Tensor]:
-        ids = torch.tensor([i for prompt in prompts for i in prompt], dtype=torch.int64)
-        lengths = [len(prompt) for prompt in prompts]
-        segments = Segments.of(lengths, device)
-        source, sequence = _caption_layout(lengths, self._transformer, device)
+    def _encode(self, prompts: list[Ids], device: torch.device) -> dict[Ids, Tensor]:
+        refined: dict[Ids, Tensor] = {}
+        for batch in batches(prompts):
+            length = padded(len(batch[0]))
+            ids, source = (table.to(device) for table in _caption_tables(batch, length))
+            segments, sequence = _caption_sequence(
+                len(batch), length, self._transformer.config, device
+            )
 
+<<<<<<< HEAD
         def forward(x: Tensor) -> Tensor:
             features = self._text_encoder(x, segments)
             return self._transformer.refine_captions(features, source, sequence)
@@ -83,6 +91,21 @@ class Encoder:
         refined = self._replay(tuple(lengths), forward, self._text_encoder.embed(ids, device))
         # Clones, so that a long-lived cache entry does not keep its whole pack alive.
         return [c.clone() for c in refined.split([padded(length) for length in lengths])]
+=======
+            def forward(
+                ids: Tensor,
+                source: Tensor,
+                segments: Segments = segments,
+                sequence: Sequence = sequence,
+            ) -> Tensor:
+                features = self._text_encoder(ids, segments)
+                return self._transformer.refine_captions(features, source, sequence)
+
+            captions = self._replay((len(batch), length), forward, ids, source)
+            # Clones: the next replay writes over these, and an entry must not keep its batch.
+            refined |= zip(batch, (c.clone() for c in captions.split(length)), strict=True)
+        return refined
+>>>>>>> a444e77 (Graphs within a budget of bytes; prompts encoded by padded length, few shapes; norms that walk over tokens)
 
     def _draw_noise(self, row: EncodeRow, slots: SlotBuffers) -> None:
         # A CPU generator per picture gives the same noise on every device, and diffusers' noise.
@@ -94,22 +117,38 @@ class Encoder:
         slots.latents[row.slot, : len(tokens)] = tokens.to(slots.latents.device, non_blocking=True)
 
 
-def _caption_layout(
-    lengths: list[int], transformer: Transformer, device: torch.device
-) -> tuple[Tensor, Sequence]:
-    total, start, source = sum(lengths), 0, []
-    for length in lengths:
-        rows = torch.full((padded(length),), total)  # the pad token's row
-        rows[:length] = torch.arange(start, start + length)
-        source.append(rows)
-        start += length
-    padded_lengths = [len(rows) for rows in source]
-    positions = torch.cat([caption_positions(length) for length in padded_lengths])
-    cos, sin = rope_tables(positions, transformer.config)
-    sequence = Sequence(
-        segments=Segments.of(padded_lengths, device),
-        request=torch.zeros(sum(padded_lengths), dtype=torch.int64, device=device),
-        cos=cos.to(device),
-        sin=sin.to(device),
-    )
-    return torch.cat(source).to(device), sequence
+def batches(prompts: Iterable[Ids]) -> Iterator[list[Ids]]:
+    """Prompts of one padded length together, 8, 4, 2 or 1 at a time: few shapes, all recorded.
+
+    A causal encoder never looks ahead, so padding a prompt's end changes none of its features.
+    """
+    groups: dict[int, list[Ids]] = defaultdict(list)
+    for ids in prompts:
+        groups[padded(len(ids))].append(ids)
+    for group in groups.values():
+        while group:
+            size = next(size for size in BATCH_SIZES if size <= len(group))
+            yield group[:size]
+            group = group[size:]
+
+
+def _caption_tables(batch: list[Ids], length: int) -> tuple[Tensor, Tensor]:
+    """Token ids, each prompt padded to `length`, and each row's place in [features ; pad token]."""
+    ids = torch.zeros(len(batch), length, dtype=torch.int64)
+    source = torch.full((len(batch), length), len(batch) * length)  # the pad token's row
+    for number, prompt in enumerate(batch):
+        ids[number, : len(prompt)] = torch.tensor(prompt)
+        first = number * length
+        source[number, : len(prompt)] = torch.arange(first, first + len(prompt))
+    return ids.flatten(), source.flatten()
+
+
+@lru_cache(maxsize=128)
+def _caption_sequence(
+    num_prompts: int, length: int, config: TransformerConfig, device: torch.device
+) -> tuple[Segments, Sequence]:
+    """Segments and positions of equally long prompts laid end to end."""
+    segments = Segments.of([length] * num_prompts, device)
+    cos, sin = rope_tables(caption_positions(length).repeat(num_prompts, 1), config)
+    request = torch.zeros(num_prompts * length, dtype=torch.int64, device=device)
+    return segments, Sequence(segments, request, cos.to(device), sin.to(device))
