@@ -78,34 +78,25 @@ class Encoder:
         refined: dict[Ids, Tensor] = {}
         for batch in batches(prompts):
             length = padded(len(batch[0]))
-            ids, source = (table.to(device) for table in _caption_tables(batch, length))
+            ids, source = _caption_tables(batch, length)
             segments, sequence = _caption_sequence(
                 len(batch), length, self._transformer.config, device
             )
 
-<<<<<<< HEAD
-        def forward(x: Tensor) -> Tensor:
-            features = self._text_encoder(x, segments)
-            return self._transformer.refine_captions(features, source, sequence)
-
-        refined = self._replay(tuple(lengths), forward, self._text_encoder.embed(ids, device))
-        # Clones, so that a long-lived cache entry does not keep its whole pack alive.
-        return [c.clone() for c in refined.split([padded(length) for length in lengths])]
-=======
             def forward(
-                ids: Tensor,
+                x: Tensor,
                 source: Tensor,
                 segments: Segments = segments,
                 sequence: Sequence = sequence,
             ) -> Tensor:
-                features = self._text_encoder(ids, segments)
+                features = self._text_encoder(x, segments)
                 return self._transformer.refine_captions(features, source, sequence)
 
-            captions = self._replay((len(batch), length), forward, ids, source)
+            x = self._text_encoder.embed(ids, device)
+            captions = self._replay((len(batch), length), forward, x, source.to(device))
             # Clones: the next replay writes over these, and an entry must not keep its batch.
             refined |= zip(batch, (c.clone() for c in captions.split(length)), strict=True)
         return refined
->>>>>>> a444e77 (Graphs within a budget of bytes; prompts encoded by padded length, few shapes; norms that walk over tokens)
 
     def _draw_noise(self, row: EncodeRow, slots: SlotBuffers) -> None:
         # A CPU generator per picture gives the same noise on every device, and diffusers' noise.
