@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,12 +19,14 @@ from mezzotint.jobs import images, store
 from mezzotint.jobs.dispatch import Dispatcher, Outlook, Place, Terms
 from mezzotint.jobs.event import JobEvent
 from mezzotint.jobs.gallery import Gallery
+from mezzotint.jobs.images import StoredImage
 from mezzotint.jobs.order import MAX_PICTURES, Order, fingerprint, pin, requests_of
 from mezzotint.jobs.store import LOCAL, Job, NewJob
 from mezzotint.types import Cancelled, Image, Progress, RequestError, ResourceError
 
 _log = logging.getLogger(__name__)
 
+_KEEPERS = 4  # threads
 _TELL_S = 1.0  # positions in the line are told at most so often
 
 
@@ -92,6 +94,7 @@ class JobRunner:
         self._settled = False
         self._idle = threading.Event()  # settled, and nothing runs any more
         self._told_s = 0.0
+        self._keepers = ThreadPoolExecutor(_KEEPERS, thread_name_prefix="mezzotint-keep")
         self._inbox: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()  # None: stop
         gallery.files.discard_unfinished()
         self._database.write(store.recover, self._policy.max_attempts, now_us())
@@ -224,9 +227,7 @@ class JobRunner:
         place.on_start = lambda: put(partial(self._started, each, index))
         place.on_return = lambda: put(partial(self._returned, each, index))
         place.on_progress(lambda progress: put(partial(self._progress, each, index, progress)))
-        place.future.add_done_callback(
-            lambda future: put(partial(self._finish, each, index, future))
-        )
+        place.future.add_done_callback(partial(self._over, each, index))
 
     def _started(self, each: _Open, index: int) -> None:
         each.running.add(index)
@@ -244,16 +245,28 @@ class JobRunner:
         each.latest = index, progress
         self._tell(JobEvent(kind="progress", job=each.job, index=index, progress=progress))
 
-    def _finish(self, each: _Open, index: int, future: Future[Image]) -> None:
+    def _over(self, each: _Open, index: int, future: Future[Image]) -> None:
+        with suppress(RuntimeError):  # closed meanwhile: the next start makes it again
+            self._keepers.submit(self._keep, each, index, future)
+
+    def _keep(self, each: _Open, index: int, future: Future[Image]) -> None:
+        """Keep a picture, in one of several threads: files and thumbnails take their time."""
+        kept: StoredImage | BaseException
+        try:
+            kept = self._gallery.save(each.job, index, future.result(), self._now_us())
+        except BaseException as error:  # whatever it is, it must end this job and no other
+            kept = error
+        self._inbox.put(partial(self._finish, each, index, kept))
+
+    def _finish(self, each: _Open, index: int, kept: StoredImage | BaseException) -> None:
         del each.places[index]
         each.running.discard(index)
-        try:
-            stored = self._gallery.save(each.job, index, future.result(), self._now_us())
-            self._tell(JobEvent(kind="image", job=each.job, index=index, image=stored))
-        except Cancelled:
+        if isinstance(kept, StoredImage):
+            self._tell(JobEvent(kind="image", job=each.job, index=index, image=kept))
+        elif isinstance(kept, Cancelled):
             each.dropped = True
-        except Exception as error:  # whatever it is, it must end this job and no other
-            each.error = str(error)
+        else:
+            each.error = str(kept)
         self._end_if_over(each)
 
     def _cancel(self, job_id: str) -> None:
@@ -320,6 +333,7 @@ class JobRunner:
         for each in self._open.values():
             for place in each.places.values():
                 place.cancel()
+        self._keepers.shutdown()
 
     def _tell_positions(self) -> None:
         """Tell whose place in the line changed, now and then."""
