@@ -59,8 +59,8 @@ class Size(BaseModel):
 class Range(BaseModel):
     """Both ends are allowed."""
 
-    min: float
-    max: float
+    min: float = Field(description="The least that is taken.")
+    max: float = Field(description="The most that is taken.")
 
 
 class LimitsInfo(BaseModel):
@@ -113,7 +113,7 @@ class Capabilities(BaseModel):
     sizes: list[Size] = Field(description="The first is the default.")
     limits: LimitsInfo
     defaults: DefaultsInfo
-    formats: list[Format]
+    formats: list[Format] = Field(description="Of files; the first is the default.")
     prompts: list[KnownPrompt] = Field(
         description="All that a small model knows; empty for one that takes any prompt."
     )

@@ -27,7 +27,7 @@ class ImageRequest(BaseModel):
     format: Format = Field(description="The file's format.")
 
 
-class Timings(BaseModel):
+class StageTimings(BaseModel):
     """How long each stage took, ms."""
 
     queue_ms: float = Field(description="Waiting, ms.")
@@ -54,7 +54,7 @@ class ImageInfo(BaseModel):
     starred: bool = Field(description="Retention spares starred pictures.")
     created_at: float = Field(description="Unix seconds.")
     request: ImageRequest = Field(description="What makes it again.")
-    timings: Timings | None = Field(description="null: made before they were kept.")
+    timings: StageTimings | None = Field(description="null: made before they were kept.")
     file_url: str = Field(description="The file, below the server's root.")
     thumbnail_url: str = Field(description="A WebP of at most 256 px a side.")
 
@@ -62,7 +62,7 @@ class ImageInfo(BaseModel):
 class ImageList(BaseModel):
     """A page of pictures, newest first."""
 
-    data: list[ImageInfo]
+    data: list[ImageInfo] = Field(description="The pictures.")
     next_cursor: str | None = Field(description="Give it as cursor to go on; null: the end.")
 
 
@@ -111,11 +111,11 @@ def image_info(stored: StoredImage, request: Request, root_path: str) -> ImageIn
     )
 
 
-def _timings(stored: StoredImage) -> Timings | None:
+def _timings(stored: StoredImage) -> StageTimings | None:
     if stored.timings is None:
         return None
     stages = ("queue", "encode", "denoise", "decode", "file")
-    return Timings(
+    return StageTimings(
         **{f"{stage}_ms": stored.timings.get(stage, 0.0) for stage in stages},
         total_ms=round(sum(stored.timings.values()), 3),
     )

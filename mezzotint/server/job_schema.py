@@ -125,7 +125,7 @@ class JobInfo(BaseModel):
 class JobList(BaseModel):
     """A page of jobs, newest first."""
 
-    jobs: list[JobInfo]
+    jobs: list[JobInfo] = Field(description="The jobs.")
     next_cursor: str | None = Field(description="Give it as cursor to go on; null: the end.")
 
 

@@ -51,7 +51,7 @@ class MadeKey(KeyInfo):
 class KeyList(BaseModel):
     """Every key, the oldest first, revoked ones too."""
 
-    keys: list[KeyInfo]
+    keys: list[KeyInfo] = Field(description="All of them, revoked ones too.")
 
 
 def keys_router(database: Database) -> APIRouter:

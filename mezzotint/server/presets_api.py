@@ -32,8 +32,8 @@ _Name = Annotated[
 class Title(BaseModel):
     """A text in both languages."""
 
-    en: str
-    zh: str
+    en: str = Field(description="In English.")
+    zh: str = Field(description="In Chinese.")
 
 
 class PresetValues(BaseModel):
@@ -80,7 +80,7 @@ class PresetInfo(BaseModel):
 class PresetList(BaseModel):
     """The model's presets, then the caller's by name."""
 
-    presets: list[PresetInfo]
+    presets: list[PresetInfo] = Field(description="The model's, then the caller's.")
 
 
 def presets_router(source: RunnerSource, database: Database | None) -> APIRouter:

@@ -149,14 +149,14 @@ class Usage(BaseModel):
     input_tokens: int = Field(description="Prompt tokens, and negative prompt's when guided.")
     input_tokens_details: TokenDetails
     output_tokens: int = Field(description="Latent tokens of the pictures; 256 pixels each.")
-    total_tokens: int
+    total_tokens: int = Field(description="Both together.")
 
 
 class Timings(BaseModel):
     """Milliseconds; by stage the mean over the request's pictures."""
 
     queue_ms: float = Field(description="Waited for a slot.")
-    text_encode_ms: float
+    text_encode_ms: float = Field(description="Prompts to features.")
     denoise_ms: float = Field(description="All steps together.")
     steps: int = Field(description="Denoise steps.")
     vae_ms: float = Field(description="Latent to pixels.")
@@ -172,11 +172,11 @@ class ImagesResponse(BaseModel):
 
     id: str = Field(description="The request's id, as in the X-Request-Id header and the log.")
     created: int = Field(description="Unix seconds.")
-    data: list[ImageData]
+    data: list[ImageData] = Field(description="The pictures, in the order of their seeds.")
     size: str = Field(description="WIDTHxHEIGHT in pixels.")
     quality: ReportedQuality = Field(description="What the steps come to.")
     steps: int = Field(description="Denoise steps of each picture.")
-    output_format: Format
+    output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
     usage: Usage
     safety_identifier: str | None = Field(None, description="As it was given.")
@@ -193,7 +193,7 @@ class PartialEvent(BaseModel):
     seed: int = Field(description="The picture's seed, which tells the pictures of a call apart.")
     size: str = Field(description="WIDTHxHEIGHT in pixels, as the finished picture's.")
     quality: ReportedQuality = Field(description="What the steps come to.")
-    output_format: Format
+    output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
 
 
@@ -205,7 +205,7 @@ class CompletedEvent(ImageData):
     size: str = Field(description="WIDTHxHEIGHT in pixels.")
     quality: ReportedQuality = Field(description="What the steps come to.")
     steps: int = Field(description="Denoise steps.")
-    output_format: Format
+    output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
     usage: Usage
     safety_identifier: str | None = Field(None, description="As it was given.")
@@ -215,24 +215,26 @@ class CompletedEvent(ImageData):
 class ModelCard(BaseModel):
     """A name of the model that is served."""
 
-    id: str
+    id: str = Field(description="What the model field takes.")
     object: Literal["model"]
     created: int = Field(description="Unix seconds at which this server began to serve it.")
-    owned_by: str
+    owned_by: str = Field(description="Always mezzotint.")
 
 
 class ModelList(BaseModel):
     """What the model field takes."""
 
     object: Literal["list"]
-    data: list[ModelCard]
+    data: list[ModelCard] = Field(description="The names.")
 
 
 class Error(BaseModel):
     """What was wrong and what to do."""
 
-    message: str
-    type: Literal["invalid_request_error", "rate_limit_error", "server_error"]
+    message: str = Field(description="One sentence, with the remedy.")
+    type: Literal["invalid_request_error", "rate_limit_error", "server_error"] = Field(
+        description="Whose turn it is to change something."
+    )
     param: str | None = Field(description="The field that is wrong, where it is one.")
     code: str = Field(description="A word that programs can rely on.")
 

@@ -31,13 +31,13 @@ _Changes = Annotated[
 class SettingInfo(BaseModel):
     """One setting."""
 
-    name: str
+    name: str = Field(description="The setting's name.")
     value: Value = Field(description="What holds, or will from the next start on.")
     active: Value = Field(description="What holds now.")
     default: Value = Field(description="What holds where nothing was said.")
     live: bool = Field(description="true: a change counts at once; false: at the next start.")
     fixed: bool = Field(description="Given when the server was started: cannot be changed here.")
-    kind: Kind
+    kind: Kind = Field(description="What values it takes.")
     min: float | None = Field(description="Least number.")
     max: float | None = Field(description="Greatest number; of a text, its characters.")
     choices: list[str] = Field(description="All values of a choice.")
@@ -47,7 +47,7 @@ class SettingInfo(BaseModel):
 class SettingList(BaseModel):
     """All that may be changed."""
 
-    settings: list[SettingInfo]
+    settings: list[SettingInfo] = Field(description="All that may be changed.")
 
 
 def settings_router(tuning: Tuning) -> APIRouter:

@@ -14,6 +14,10 @@ from schemathesis import Case, GenerationMode
 from serving import Running, serving
 from test_server_security import OPEN
 
+from mezzotint.jobs.database import Database
+from mezzotint.jobs.gallery import Gallery
+from mezzotint.jobs.place import DataFolder
+from mezzotint.server.history import History
 from mezzotint.server.keys import FixedKeys
 from mezzotint.server.settings import Settings
 
@@ -25,9 +29,13 @@ SKIPPED = ("positive_data_acceptance",)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    with serving(FakeRunner(), Settings(keys=FixedKeys([KEY]))) as running:
-        yield running
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = DataFolder(tmp_path_factory.mktemp("data"))
+    settings = Settings(keys=FixedKeys([KEY]))
+    with Database(folder.database) as database:
+        history = History(Gallery(database, folder.files))
+        with serving(FakeRunner(), settings, history=history) as running:
+            yield running
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,16 @@ def server() -> Iterator[Running]:
         ("GET /metrics", GenerationMode.NEGATIVE),
         ("GET /health", GenerationMode.POSITIVE),  # takes nothing: no call of it is invalid
         ("GET /ready", GenerationMode.POSITIVE),
+        ("POST /api/v1/jobs", GenerationMode.POSITIVE),
+        ("POST /api/v1/jobs", GenerationMode.NEGATIVE),
+        ("GET /api/v1/jobs", GenerationMode.POSITIVE),
+        ("GET /api/v1/jobs", GenerationMode.NEGATIVE),
+        ("GET /api/v1/jobs/{id}", GenerationMode.POSITIVE),
+        ("GET /api/v1/jobs/{id}/events", GenerationMode.POSITIVE),
+        ("POST /api/v1/jobs/{id}/cancel", GenerationMode.POSITIVE),
+        ("POST /api/v1/jobs/cancel", GenerationMode.POSITIVE),
+        ("DELETE /api/v1/jobs/{id}", GenerationMode.NEGATIVE),
+        ("GET /api/v1/images", GenerationMode.POSITIVE),
         ("GET /api/v1/stats", GenerationMode.POSITIVE),  # its stream never ends: not here
         ("GET /api/v1/stats/history", GenerationMode.POSITIVE),
         ("GET /api/v1/stats/trace", GenerationMode.POSITIVE),
@@ -83,8 +101,13 @@ def _all(schema: object) -> Iterator[object]:
 
 def test_every_field_says_what_it_is(server: Running) -> None:
     document = server.app.openapi()
-    fields = document["components"]["schemas"]["GenerationRequest"]["properties"]
-    for name, field in fields.items():
+    schemas = document["components"]["schemas"]
+    fields = [
+        (f"{model}.{name}", field)
+        for model in ("GenerationRequest", "JobCall")
+        for name, field in schemas[model]["properties"].items()
+    ]
+    for name, field in fields:
         assert field.get("description"), name
         kinds = field.get("anyOf", [field])
         for kind in kinds:
@@ -93,6 +116,10 @@ def test_every_field_says_what_it_is(server: Running) -> None:
                 assert kind.keys() & {"maximum", "const"}, name
             if kind.get("type") == "string":
                 assert kind.keys() & {"maxLength", "enum", "pattern", "const"}, name
+    for model, schema in schemas.items():
+        assert schema.get("description"), model
+        for name, field in schema.get("properties", {}).items():
+            assert field.keys() & {"description", "$ref", "const"}, f"{model}.{name}"
     for call in (c for path in document["paths"].values() for c in path.values()):
         assert call["summary"]
         assert "422" not in call["responses"]
@@ -110,5 +137,5 @@ def test_the_document_refers_to_nothing_that_it_lacks(server: Running) -> None:
     document = server.app.openapi()
     text = json.dumps(document)
     referred = set(re.findall(r'"#/components/schemas/([A-Za-z]+)"', text))
-    assert "CompletedEvent" in referred
+    assert {"CompletedEvent", "ProgressEvent"} <= referred
     assert referred <= set(document["components"]["schemas"])

@@ -36,9 +36,7 @@ def get(server: Process, path: str) -> Any:
     return httpx2.get(f"{server.url}{API}{path}", timeout=LIMIT_S).raise_for_status().json()
 
 
-def read_until(
-    server: Process, name: str, since: int | None = None
-) -> tuple[int, Any]:
+def read_until(server: Process, name: str, since: int | None = None) -> tuple[int, Any]:
     """Read the stream of all jobs up to an event. -> its id and data."""
     headers = {} if since is None else {"Last-Event-ID": str(since)}
     fields: dict[str, str] = {}
