@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -87,15 +88,38 @@ def count_tokens(prompt: str) -> int:
     return tokens
 
 
-class FakeRunner:
-    """Takes `step_s` seconds a step; `error`, if set, ends every picture after its last step."""
+def gradient(recipe: Recipe) -> np.ndarray:
+    """The pixels a fake makes: two ramps and the seed."""
+    x = np.linspace(0, 255, recipe.width, dtype=np.uint8)[None, :]
+    y = np.linspace(0, 255, recipe.height, dtype=np.uint8)[:, None]
+    tint = np.full((recipe.height, recipe.width), recipe.seed % 256, dtype=np.uint8)
+    wide = np.broadcast_to(x, tint.shape), np.broadcast_to(y, tint.shape)
+    return np.ascontiguousarray(np.stack((*wide, tint), axis=-1))
 
-    spec = SPEC
+
+class FakeRunner:
+    """Takes `step_s` seconds a step; `error`, if set, ends every picture after its last step.
+
+    `slots` pictures take their steps side by side, or one after the other with `one_device`.
+    """
+
     provenance = PROVENANCE
 
-    def __init__(self, step_s: float = 0.0, slots: int = 8, error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        step_s: float = 0.0,
+        slots: int = 8,
+        error: Exception | None = None,
+        *,
+        spec: ModelSpec = SPEC,
+        draw: Callable[[Recipe], np.ndarray] = gradient,
+        one_device: bool = False,
+    ) -> None:
         self.step_s = step_s
         self.error = error
+        self.spec = spec
+        self._draw = draw
+        self._device = threading.Lock() if one_device else nullcontext()
         self._ids = itertools.count()
         self._recorder = Recorder(About("cpu", "fp32", "host", lambda: {"weights": 1, "slots": 2}))
         self._lock = threading.Lock()
@@ -138,7 +162,7 @@ class FakeRunner:
         self._pool.shutdown()
 
     def _admit(self, request: Request) -> EngineTicket:
-        recipe = resolve(request, SPEC)
+        recipe = resolve(request, self.spec)
         count_tokens(recipe.prompt)
         timeline = Timeline(time.monotonic())
         return EngineTicket(
@@ -169,11 +193,12 @@ class FakeRunner:
     def _make(self, ticket: EngineTicket) -> Image:
         recipe, request = ticket.recipe, ticket.request
         ticket.timeline.queued_until(time.monotonic())
-        self._work(ticket, "encode", 1)
-        self._work(ticket, "denoise", recipe.steps)
+        with self._device:
+            self._work(ticket, "encode", 1)
+            self._work(ticket, "denoise", recipe.steps)
         if self.error is not None:
             raise self.error
-        pixels = _gradient(recipe)
+        pixels = self._draw(recipe)
         self._work(ticket, "decode", 0)
         start = time.monotonic()
         data = encode(
@@ -201,7 +226,7 @@ class FakeRunner:
                 raise Cancelled("the picture was cancelled")
             if self.step_s:
                 time.sleep(self.step_s)
-            seen = _gradient(ticket.recipe)[::8, ::8] if step in looks else None
+            seen = self._draw(ticket.recipe)[::8, ::8] if step in looks else None
             ticket.report(
                 Progress(stage, step, ticket.recipe.steps, seen if stage == "denoise" else None)
             )
@@ -213,11 +238,3 @@ class FakeRunner:
     def _note(self, pack: Pack, begin: float) -> None:
         self._recorder.launching(pack)
         self._recorder.ran(pack, Interval(begin, time.monotonic()), replayed=False)
-
-
-def _gradient(recipe: Recipe) -> np.ndarray:
-    x = np.linspace(0, 255, recipe.width, dtype=np.uint8)[None, :]
-    y = np.linspace(0, 255, recipe.height, dtype=np.uint8)[:, None]
-    tint = np.full((recipe.height, recipe.width), recipe.seed % 256, dtype=np.uint8)
-    wide = np.broadcast_to(x, tint.shape), np.broadcast_to(y, tint.shape)
-    return np.ascontiguousarray(np.stack((*wide, tint), axis=-1))

@@ -1,0 +1,127 @@
+"""Load over HTTP: an open loop, whose arrivals wait for nobody, and a closed one of few callers.
+
+In an open loop a latency counts from when its request was due, not from when it could be sent: a
+server that stalls is charged for all who would have come meanwhile (no coordinated omission).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import statistics
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import orjson
+
+_LIMIT_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one request; seconds on one clock from the run's start."""
+
+    due_s: float
+    ended_s: float
+    status: int  # 0: no answer
+    body_bytes: int
+
+    @property
+    def latency_s(self) -> float:
+        return self.ended_s - self.due_s
+
+
+@dataclass(slots=True)
+class Caller:
+    """A client with kept connections; HTTP/1.1 and answers of a known length only."""
+
+    port: int
+    path: str = "/v1/images/generations"
+    headers: str = ""
+    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+
+    async def post(self, body: object) -> tuple[int, bytes]:
+        """Send JSON. -> status, body; (0, b"") when the server does not answer."""
+        payload = orjson.dumps(body)
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(payload)}\r\n{self.headers}\r\n"
+        )
+        try:
+            async with asyncio.timeout(_LIMIT_S), self._connection() as (reader, writer):
+                writer.write(head.encode() + payload)
+                return await _read(reader)
+        except (OSError, EOFError, TimeoutError):
+            return 0, b""
+
+    def close(self) -> None:
+        """Close what is open."""
+        for _, writer in self._idle:
+            writer.close()
+
+    @asynccontextmanager
+    async def _connection(
+        self,
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        if self._idle:
+            connection = self._idle.pop()
+        else:
+            connection = await asyncio.open_connection("127.0.0.1", self.port, limit=2**22)
+        try:
+            yield connection
+        except BaseException:
+            connection[1].close()
+            raise
+        self._idle.append(connection)
+
+
+async def open_loop(
+    caller: Caller, due_s: Sequence[float], body: Callable[[int], object]
+) -> list[Answer]:
+    """Send `body(i)` when it is due, whatever became of the others; wait for all answers."""
+    start = time.monotonic()
+
+    async def send(number: int, due: float) -> Answer:
+        status, data = await caller.post(body(number))
+        return Answer(due, time.monotonic() - start, status, len(data))
+
+    tasks = []
+    for number, due in enumerate(due_s):
+        delay = start + due - time.monotonic()
+        if delay > 0:
+            await asyncio.sleep(delay)
+        tasks.append(asyncio.create_task(send(number, due)))
+    return list(await asyncio.gather(*tasks))
+
+
+async def closed_loop(
+    caller: Caller, callers: int, count: int, body: Callable[[int], object]
+) -> list[Answer]:
+    """`callers` callers send `count` requests in all, each when its last one was answered."""
+    start = time.monotonic()
+    numbers = itertools.count()
+    answers: list[Answer] = []
+
+    async def call() -> None:
+        while (number := next(numbers)) < count:
+            due = time.monotonic() - start
+            status, data = await caller.post(body(number))
+            answers.append(Answer(due, time.monotonic() - start, status, len(data)))
+
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return answers
+
+
+def quantile_ms(answers: Sequence[Answer], percent: int) -> float:
+    """A percentile of latencies, in milliseconds."""
+    latencies = [answer.latency_s * 1e3 for answer in answers]
+    return statistics.quantiles(latencies, n=100, method="inclusive")[percent - 1]
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+    lines = head.split("\r\n")
+    length = next(line for line in lines if line.startswith("content-length:"))
+    return int(lines[0].split()[1]), await reader.readexactly(int(length.partition(":")[2]))

@@ -1,0 +1,234 @@
+"""The server under load: `python -m bench.serve NAME... [--short] --out bench/results/serve.jsonl`.
+
+A real HTTP server, a real worker process, a real database and real PNG files around a device that
+pretends: it takes 50 ms for a picture, one after the other, and gives 1024 px. What is measured is
+therefore everything but the drawing. `pictures` draws, with the bundled model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.environment import described
+from bench.load import Answer, Caller, closed_loop, open_loop, quantile_ms
+from bench.server import ServerProcess, drawing, pretending
+
+PICTURE_S = 0.05
+_PEAK_CALLERS = 8
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How long a measurement runs."""
+
+    overhead: int  # pictures
+    peak_s: float
+    overload_s: float
+    requests: int
+    pictures: int
+
+
+SHORT = Size(overhead=40, peak_s=3, overload_s=6, requests=400, pictures=12)
+FULL = Size(overhead=1000, peak_s=30, overload_s=300, requests=50_000, pictures=1000)
+
+
+def main() -> int:
+    options = _options()
+    size = SHORT if options.short else FULL
+    about = {
+        "command": " ".join(["python -m bench.serve", *sys.argv[1:]]),
+        "commit": described(),
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 1),  # of the machine: others may use it
+    }
+    missed = False
+    for name in options.names:
+        with tempfile.TemporaryDirectory() as folder:
+            row = about | {"name": name} | MEASUREMENTS[name](Path(folder) / "data", size)
+        print(json.dumps(row), flush=True)
+        missed |= not row["met"]
+        if options.out is not None:
+            with options.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    return int(missed and options.strict)
+
+
+def overhead(data: Path, size: Size) -> Row:
+    """One caller: what the server adds to the device's 50 ms, the file and its base64 included."""
+    with pretending(data, picture_s=PICTURE_S) as server:
+        answers = _closed(server, 1, size.overhead + 5, body)[5:]
+    added = [answer.latency_s * 1e3 - PICTURE_S * 1e3 for answer in answers]
+    cuts = statistics.quantiles(added, n=100, method="inclusive")
+    row = {"pictures": len(answers), "p50_ms": cuts[49], "p99_ms": cuts[98]}
+    met = _all_made(answers) and cuts[49] <= 20 and cuts[98] <= 40
+    return row | {"limits": "p50 20 ms, p99 40 ms", "met": met}
+
+
+def overload(data: Path, size: Size) -> Row:
+    """Ten times as many as can be made: the others are told at once, and the work goes on."""
+    with pretending(data, picture_s=PICTURE_S) as server:
+        peak = _rate(_closed(server, _PEAK_CALLERS, int(size.peak_s / PICTURE_S), body))
+        with sampling(server) as memory:
+            due_s = [i / (10 * peak) for i in range(int(size.overload_s * 10 * peak))]
+            answers = _open(server, due_s, body)
+    refused = [answer for answer in answers if answer.status == 429]
+    made = [answer for answer in answers if answer.status == 200]
+    within = [answer for answer in made if answer.ended_s <= size.overload_s]
+    goodput = len(within) / size.overload_s / peak
+    wait_ms, growth = quantile_ms(refused, 99), memory.growth()
+    met = len(made) + len(refused) == len(answers)
+    met = met and wait_ms <= 50 and goodput >= 0.95 and growth <= 0.05
+    return {
+        "peak_per_s": peak,
+        "seconds": size.overload_s,
+        "requests": len(answers),
+        "made": len(made),
+        "refused": len(refused),
+        "neither": len(answers) - len(made) - len(refused),
+        "refused_p50_ms": quantile_ms(refused, 50),
+        "refused_p99_ms": wait_ms,
+        "goodput_of_peak": goodput,
+        "rss_mib": memory.last_bytes / 2**20,
+        "rss_growth": growth,
+        "limits": "429 p99 50 ms, goodput 95 % of peak, memory + 5 %",
+        "met": met,
+    }
+
+
+def requests(data: Path, size: Size) -> Row:
+    """Many small pictures: memory may not grow with their number."""
+    with pretending(data, picture_s=0.002, side=64, slots=8) as server:
+        with sampling(server) as memory:
+            answers = _closed(server, _PEAK_CALLERS, size.requests, body)
+    slope = memory.slope_bytes([answer.ended_s for answer in answers])
+    return {
+        "requests": len(answers),
+        "per_s": _rate(answers),
+        "p50_ms": quantile_ms(answers, 50),
+        "p99_ms": quantile_ms(answers, 99),
+        "rss_mib": memory.last_bytes / 2**20,
+        "rss_bytes_per_request": slope,
+        "threads_and_files": memory.handles,
+        "limits": "0.2 KB a request",
+        "met": _all_made(answers) and slope < 200,
+    }
+
+
+def pictures(data: Path, size: Size) -> Row:
+    """Real pictures of the bundled model, in two steps each."""
+    with drawing(data) as server:
+        with sampling(server) as memory:
+            answers = _closed(server, 2, size.pictures, lambda i: body(i) | {"steps": 2})
+    return {
+        "pictures": len(answers),
+        "per_s": _rate(answers),
+        "p50_ms": quantile_ms(answers, 50),
+        "p99_ms": quantile_ms(answers, 99),
+        "rss_mib": memory.last_bytes / 2**20,
+        "rss_bytes_per_request": memory.slope_bytes([answer.ended_s for answer in answers]),
+        "limits": "all made",
+        "met": _all_made(answers),
+    }
+
+
+MEASUREMENTS: dict[str, Callable[[Path, Size], Row]] = {
+    "overhead": overhead,
+    "overload": overload,
+    "requests": requests,
+    "pictures": pictures,
+}
+
+
+def body(number: int) -> dict[str, Any]:
+    """A request; the seed tells pictures apart."""
+    return {"prompt": "a red apple on green grass", "seed": number}
+
+
+@dataclass(slots=True)
+class Memory:
+    """A server's memory over a run."""
+
+    samples: list[tuple[float, int]] = field(default_factory=list)  # (s from the start, bytes)
+    handles: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def last_bytes(self) -> int:
+        return self.samples[-1][1]
+
+    def growth(self) -> float:
+        """From the median of the second tenth of the run to that of its last, as a share."""
+        tenth = max(len(self.samples) // 10, 1)
+        before = statistics.median(b for _, b in self.samples[tenth : 2 * tenth])
+        return statistics.median(b for _, b in self.samples[-tenth:]) / before - 1.0
+
+    def slope_bytes(self, ended_s: list[float]) -> float:
+        """Bytes a request by least squares, the first fifth of the run left out."""
+        ended_s = sorted(ended_s)
+        late = [s for s in self.samples if s[0] >= self.samples[-1][0] / 5]
+        counts = [sum(end <= second for end in ended_s) for second, _ in late]
+        return statistics.linear_regression(counts, [b for _, b in late]).slope
+
+
+@contextmanager
+def sampling(server: ServerProcess, every_s: float = 0.5) -> Iterator[Memory]:
+    """Look at a server's memory while the block runs."""
+    memory, stop, start = Memory(), threading.Event(), time.monotonic()
+
+    def look() -> None:
+        while not stop.wait(every_s):
+            memory.samples.append((time.monotonic() - start, server.rss_bytes()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        stop.set()
+        thread.join()
+        memory.handles = server.handles()
+
+
+def _closed(server: ServerProcess, callers: int, count: int, make: Any) -> list[Answer]:
+    return asyncio.run(closed_loop(Caller(server.port), callers, count, make))
+
+
+def _open(server: ServerProcess, due_s: list[float], make: Any) -> list[Answer]:
+    return asyncio.run(open_loop(Caller(server.port), due_s, make))
+
+
+def _rate(answers: list[Answer]) -> float:
+    """Pictures a second."""
+    ends = [answer.ended_s for answer in answers if answer.status == 200]
+    return len(ends) / max(ends)
+
+
+def _all_made(answers: list[Answer]) -> bool:
+    return all(answer.status == 200 for answer in answers)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.serve", description=__doc__)
+    parser.add_argument("names", nargs="+", choices=sorted(MEASUREMENTS))
+    parser.add_argument("--short", action="store_true", help="seconds instead of minutes")
+    parser.add_argument("--strict", action="store_true", help="exit 1 when a limit is missed")
+    parser.add_argument("--out", type=Path, help="append JSON rows to this file")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""`mezzotint serve` as it is, but for workers that pretend to draw.
+
+`python -m bench.server --port 0 --data-dir DIR ...`; what the workers pretend is a FakeDevice in
+JSON in $FAKE_DEVICE.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.environment import ROOT
+
+_VARIABLE = "FAKE_DEVICE"
+_PROGRAM = ("-P", str(ROOT / "bench" / "fake_worker.py"))
+_START_S = 120
+
+
+class ServerProcess:
+    """A server that answers, in a process of its own; its log goes to a file."""
+
+    def __init__(self, command: Sequence[str], data: Path, environment: dict[str, str]) -> None:
+        self.data = data
+        self._log = (data.parent / f"{data.name}.log").open("a")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--port", "0", "--data-dir", str(data)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        if found is None:
+            raise RuntimeError(f"the server did not start: {line!r}, see {self._log.name}")
+        self.url = found[0]
+        # Nothing else may be written there; a full pipe would stop the server.
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def workers(self) -> list[int]:
+        """The processes it has started and that live."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+    def rss_bytes(self) -> int:
+        """Memory of the server and its workers together."""
+        return sum(_rss_bytes(pid) for pid in (self.process.pid, *self.workers()))
+
+    def handles(self) -> dict[str, int]:
+        """Threads and open files of the server's own process."""
+        folder = Path(f"/proc/{self.process.pid}")
+        return {name: len(list((folder / name).iterdir())) for name in ("task", "fd")}
+
+    def wait_ready(self, limit_s: float = _START_S) -> None:
+        """Wait until it can make pictures."""
+        end = time.monotonic() + limit_s
+        while True:
+            try:
+                if get(f"{self.url}/ready")["status"] == "ready":
+                    return
+            except OSError:
+                pass
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise RuntimeError(f"the server was not ready in time, see {self._log.name}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once; its workers notice and end by themselves."""
+        self.process.kill()
+        self.process.wait()
+        self._log.close()
+
+    def end(self, limit_s: float = 60) -> tuple[int, float]:
+        """Ask it to end well. -> exit code, seconds that took."""
+        start = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(limit_s)
+        self._log.close()
+        return code, time.monotonic() - start
+
+
+@contextmanager
+def pretending(data: Path, *arguments: str, **device: Any) -> Iterator[ServerProcess]:
+    """A server over pretended devices; `device` are FakeDevice's fields."""
+    with _running(["bench.server", *arguments], data, {_VARIABLE: json.dumps(device)}) as server:
+        yield server
+
+
+@contextmanager
+def drawing(data: Path, *arguments: str) -> Iterator[ServerProcess]:
+    """A server of the bundled model."""
+    with _running(["mezzotint", "serve", "--device", "cpu", *arguments], data, {}) as server:
+        yield server
+
+
+def get(url: str) -> Any:
+    """The JSON at a URL, whatever its status."""
+    request = urllib.request.Request(url)  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], data: Path, environment: dict[str, str]
+) -> Iterator[ServerProcess]:
+    data.mkdir(parents=True, exist_ok=True)
+    server = ServerProcess(command, data, environment)
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.kill()
+
+
+def _rss_bytes(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:  # it has just ended
+        return 0
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    """Serve, with `_load` replaced: nothing else of the command is changed."""
+    import msgspec
+
+    from bench.fake_worker import FakeDevice, spec_of
+    from mezzotint.cli import serve as command
+    from mezzotint.cli.app import main as run
+    from mezzotint.server.source import Served
+    from mezzotint.workers.pace import Policy
+    from mezzotint.workers.pool import Pool
+    from mezzotint.workers.spawn import Launch
+
+    text = os.environ[_VARIABLE]
+    device = msgspec.json.decode(text, type=FakeDevice)
+
+    def load(config: object, path: object) -> Served:
+        launch = Launch(config=text, program=_PROGRAM, depth=device.slots + 2)
+        pool = Pool(spec_of(device), [launch], Policy(backoff_s=0.05, max_backoff_s=0.2))
+        return Served(pool, lambda prompt: len(prompt.split()) + 2, state=lambda: pool.state)
+
+    command._load = load
+    sys.argv.insert(1, "serve")
+    run()
+
+
+if __name__ == "__main__":
+    main()
