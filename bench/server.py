@@ -96,17 +96,24 @@ class ServerProcess:
         return code, time.monotonic() - start
 
 
+def start_pretending(data: Path, *arguments: str, **device: Any) -> ServerProcess:
+    """A server over pretended devices that is ready; `device` are FakeDevice's fields."""
+    environment = {_VARIABLE: json.dumps(device)}
+    return _ready(ServerProcess(["bench.server", *arguments], data, environment))
+
+
 @contextmanager
 def pretending(data: Path, *arguments: str, **device: Any) -> Iterator[ServerProcess]:
-    """A server over pretended devices; `device` are FakeDevice's fields."""
-    with _running(["bench.server", *arguments], data, {_VARIABLE: json.dumps(device)}) as server:
+    """As start_pretending, until the block ends."""
+    with _until_left(start_pretending(data, *arguments, **device)) as server:
         yield server
 
 
 @contextmanager
 def drawing(data: Path, *arguments: str) -> Iterator[ServerProcess]:
-    """A server of the bundled model."""
-    with _running(["mezzotint", "serve", "--device", "cpu", *arguments], data, {}) as server:
+    """A server of the bundled model, until the block ends."""
+    command = ["mezzotint", "serve", "--device", "cpu", *arguments]
+    with _until_left(_ready(ServerProcess(command, data, {}))) as server:
         yield server
 
 
@@ -120,14 +127,18 @@ def get(url: str) -> Any:
         return json.load(error)
 
 
-@contextmanager
-def _running(
-    command: Sequence[str], data: Path, environment: dict[str, str]
-) -> Iterator[ServerProcess]:
-    data.mkdir(parents=True, exist_ok=True)
-    server = ServerProcess(command, data, environment)
+def _ready(server: ServerProcess) -> ServerProcess:
     try:
         server.wait_ready()
+    except BaseException:
+        server.kill()
+        raise
+    return server
+
+
+@contextmanager
+def _until_left(server: ServerProcess) -> Iterator[ServerProcess]:
+    try:
         yield server
     finally:
         if server.process.poll() is None:
