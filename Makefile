@@ -10,7 +10,7 @@ PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name 
   ! -name schema.d.ts -print)
 NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
 
-.PHONY: demo serve web test test-web check fmt size bench targets performance test-gpu collect-gpu golden clean
+.PHONY: demo serve web test test-web check fmt size bench targets performance soak test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
@@ -63,6 +63,13 @@ targets: $(VENV)/dev.stamp
 performance: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m bench.report
+
+# The promises of docs/reliability.md at full length: about an hour. Their short versions are in test.
+soak: $(VENV)/dev.stamp
+	$(BIN)/python -m bench.serve overhead overload requests pictures \
+	  --out bench/results/serve.jsonl
+	$(BIN)/python -m bench.faults workers cancels drains disks kills streams \
+	  --out bench/results/faults.jsonl
 
 # Without a GPU the GPU tests must at least import and collect.
 collect-gpu: $(VENV)/dev.stamp

@@ -71,12 +71,22 @@ def main() -> int:
 def overhead(data: Path, size: Size) -> Row:
     """One caller: what the server adds to the device's 50 ms, the file and its base64 included."""
     with pretending(data, picture_s=PICTURE_S) as server:
-        answers = _closed(server, 1, size.overhead + 5, body)[5:]
+        _closed(server, 1, 5, body)
+        before_s = server.cpu_s()
+        answers = _closed(server, 1, size.overhead, body)
+        cpu_s = server.cpu_s() - before_s
     added = [answer.latency_s * 1e3 - PICTURE_S * 1e3 for answer in answers]
     cuts = statistics.quantiles(added, n=100, method="inclusive")
-    row = {"pictures": len(answers), "p50_ms": cuts[49], "p99_ms": cuts[98]}
-    met = _all_made(answers) and cuts[49] <= 20 and cuts[98] <= 40
-    return row | {"limits": "p50 20 ms, p99 40 ms", "met": met}
+    made = _all_made(answers)
+    return {
+        "pictures": len(answers),
+        "all_made": made,
+        "p50_ms": cuts[49],
+        "p99_ms": cuts[98],
+        "cpu_ms": cpu_s * 1e3 / len(answers),  # of server and worker: what no neighbour changes
+        "limits": "p50 20 ms, p99 40 ms",
+        "met": made and cuts[49] <= 20 and cuts[98] <= 40,
+    }
 
 
 def overload(data: Path, size: Size) -> Row:
@@ -112,12 +122,15 @@ def overload(data: Path, size: Size) -> Row:
 
 def requests(data: Path, size: Size) -> Row:
     """Many small pictures: memory may not grow with their number."""
-    with pretending(data, picture_s=0.002, side=64, slots=8) as server:
-        with sampling(server) as memory:
-            answers = _closed(server, _PEAK_CALLERS, size.requests, body)
+    with (
+        pretending(data, picture_s=0.002, side=64, slots=8) as server,
+        sampling(server) as memory,
+    ):
+        answers = _closed(server, _PEAK_CALLERS, size.requests, body)
     slope = memory.slope_bytes([answer.ended_s for answer in answers])
     return {
         "requests": len(answers),
+        "all_made": _all_made(answers),
         "per_s": _rate(answers),
         "p50_ms": quantile_ms(answers, 50),
         "p99_ms": quantile_ms(answers, 99),
@@ -131,11 +144,11 @@ def requests(data: Path, size: Size) -> Row:
 
 def pictures(data: Path, size: Size) -> Row:
     """Real pictures of the bundled model, in two steps each."""
-    with drawing(data) as server:
-        with sampling(server) as memory:
-            answers = _closed(server, 2, size.pictures, lambda i: body(i) | {"steps": 2})
+    with drawing(data) as server, sampling(server) as memory:
+        answers = _closed(server, 2, size.pictures, lambda i: body(i) | {"steps": 2})
     return {
         "pictures": len(answers),
+        "all_made": _all_made(answers),
         "per_s": _rate(answers),
         "p50_ms": quantile_ms(answers, 50),
         "p99_ms": quantile_ms(answers, 99),

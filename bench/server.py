@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bench.environment import ROOT
 
@@ -41,14 +41,7 @@ class ServerProcess:
             stderr=self._log,
             text=True,
         )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        if found is None:
-            raise RuntimeError(f"the server did not start: {line!r}, see {self._log.name}")
-        self.url = found[0]
-        # Nothing else may be written there; a full pipe would stop the server.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.url = self._first_line(self.process.stdout)
 
     @property
     def port(self) -> int:
@@ -62,6 +55,10 @@ class ServerProcess:
     def rss_bytes(self) -> int:
         """Memory of the server and its workers together."""
         return sum(_rss_bytes(pid) for pid in (self.process.pid, *self.workers()))
+
+    def cpu_s(self) -> float:
+        """Processor seconds that the server and its workers have taken."""
+        return sum(_cpu_s(pid) for pid in (self.process.pid, *self.workers()))
 
     def handles(self) -> dict[str, int]:
         """Threads and open files of the server's own process."""
@@ -94,6 +91,16 @@ class ServerProcess:
         code = self.process.wait(limit_s)
         self._log.close()
         return code, time.monotonic() - start
+
+    def _first_line(self, output: IO[str] | None) -> str:
+        """The URL that it says first."""
+        line = "" if output is None else output.readline()
+        found = re.search(r"http://\S+", line)
+        if output is None or found is None:
+            raise RuntimeError(f"the server did not start: {line!r}, see {self._log.name}")
+        # What else it may say is read too: a full pipe would stop it.
+        threading.Thread(target=output.read, daemon=True).start()
+        return found[0]
 
 
 def start_pretending(data: Path, *arguments: str, **device: Any) -> ServerProcess:
@@ -151,6 +158,11 @@ def _rss_bytes(pid: int) -> int:
     except OSError:  # it has just ended
         return 0
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

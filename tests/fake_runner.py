@@ -12,15 +12,13 @@ from functools import partial
 
 import numpy as np
 
-from mezzotint.engine.engine import preview_steps
 from mezzotint.engine.pack import DecodePack, DenoisePack, EncodePack, Pack
-from mezzotint.engine.record import Mark, Observation
+from mezzotint.engine.record import Interval, Mark, Observation
 from mezzotint.engine.recorder import About, Recorder
-from mezzotint.engine.stage import Interval
 from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
-from mezzotint.models.recipe import resolve
+from mezzotint.models.recipe import preview_steps, resolve
 from mezzotint.models.spec import Limits, ModelSpec, Preset, SlotShapes
 from mezzotint.samplers import flow_sigmas
 from mezzotint.types import (

@@ -1,4 +1,4 @@
-"""The server under fault: `python -m bench.faults NAME... [--short] --out bench/results/faults.jsonl`."""
+"""The server under fault: `python -m bench.faults NAME... --out bench/results/faults.jsonl`."""
 
 from __future__ import annotations
 

@@ -109,7 +109,8 @@ class Listener:
         return last
 
     def _note(self, block: bytes, last: int | None) -> int | None:
-        lines = block.rpartition(b"\r\n\r\n")[2].split(b"\n")  # without the answer's own head
+        # An event is a chunk of the answer: before it is the chunk's length, or the answer's head.
+        lines = block[max(block.find(b"event: "), 0) :].split(b"\n")
         id = next((int(line[4:]) for line in lines if line.startswith(b"id: ")), None)
         if id is None:  # the head of the answer, or a comment that keeps it open
             return last

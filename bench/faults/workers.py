@@ -15,12 +15,12 @@ from bench.environment import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 
-from fake_engine import SPEC, config, picture  # noqa: E402
+from fake_engine import SPEC, config, picture
 
-from mezzotint.types import Request  # noqa: E402
-from mezzotint.workers.pace import Policy  # noqa: E402
-from mezzotint.workers.pool import Pool  # noqa: E402
-from mezzotint.workers.spawn import Launch  # noqa: E402
+from mezzotint.types import Request
+from mezzotint.workers.pace import Policy
+from mezzotint.workers.pool import Pool
+from mezzotint.workers.spawn import Launch
 
 # What fake_engine calls them: death, out of memory, illegal access, hang, corrupt frame.
 KINDS = ("die", "oom", "device", "hang", "garbage")

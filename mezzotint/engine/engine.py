@@ -19,14 +19,13 @@ from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.loop import Loop
 from mezzotint.engine.memory import memory_by_owner
-from mezzotint.engine.record import Mark, Observation
+from mezzotint.engine.record import Interval, Mark, Observation
 from mezzotint.engine.recorder import About, Recorder
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
-from mezzotint.engine.stage import Interval
 from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
-from mezzotint.models.recipe import resolve, series
+from mezzotint.models.recipe import preview_steps, resolve, series
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
@@ -182,9 +181,3 @@ class Engine:
         spans = tuple(ticket.timeline.spans)
         submitted_s = ticket.timeline.submitted
         return Image(pixels, data, request.format, recipe, self.provenance, spans, submitted_s)
-
-
-def preview_steps(steps: int, previews: int) -> frozenset[int]:
-    """The steps, from 1, after which to look: the first one, then evenly, never the last."""
-    wanted = min(previews, steps - 1)
-    return frozenset(1 + i * (steps - 1) // wanted for i in range(wanted))

@@ -14,9 +14,10 @@ import torch
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, Pack
+from mezzotint.engine.record import Interval
 from mezzotint.engine.recorder import Recorder
 from mezzotint.engine.scheduler import Completion, Scheduler, Work
-from mezzotint.engine.stage import Interval, Launch
+from mezzotint.engine.stage import Launch
 from mezzotint.engine.stats import Outcome
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.types import Cancelled, Image, Progress, ProgressStage, ResourceError

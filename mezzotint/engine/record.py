@@ -22,6 +22,14 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """When a launch ran, in seconds on the host's monotonic clock."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One request's part in a run."""
 

@@ -16,6 +16,7 @@ from mezzotint.engine.record import (
     MAX_PICTURES,
     MAX_RUNS,
     DeviceReport,
+    Interval,
     Mark,
     Member,
     Observation,
@@ -25,7 +26,6 @@ from mezzotint.engine.record import (
     RunStage,
     picture_of,
 )
-from mezzotint.engine.stage import Interval
 from mezzotint.engine.stats import Outcome, Stats
 from mezzotint.types import Recipe, Span
 

@@ -9,13 +9,7 @@ from typing import Protocol
 
 import torch
 
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """When a launch ran, in seconds on the host's monotonic clock."""
-
-    start: float
-    end: float
+from mezzotint.engine.record import Interval
 
 
 class Launch(Protocol):

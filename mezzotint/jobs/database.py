@@ -25,6 +25,11 @@ from mezzotint.types import ResourceError
 
 BUSY_S = 5.0  # how long to wait for another process that writes, such as `mezzotint keys`
 
+
+class HistoryError(ResourceError):
+    """The history cannot be read or written: disk full, read-only, locked, damaged."""
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 _Task = tuple[Callable[[Connection], Any], "Future[Any]"]
@@ -33,8 +38,7 @@ _Task = tuple[Callable[[Connection], Any], "Future[Any]"]
 class Database:
     """An open history. Every call is a transaction: it happens whole and is on the disk, or not.
 
-    ResourceError when it cannot be read or written: disk full, read-only, locked, damaged. Close
-    it, or use it in a `with` statement.
+    HistoryError when it cannot be read or written. Close it, or use it in a `with` statement.
     """
 
     def __init__(self, file: Path, busy_s: float = BUSY_S) -> None:
@@ -138,8 +142,8 @@ def _configure(engine: Engine, busy_s: float, begin: str, read_only: bool) -> No
         connection.exec_driver_sql(begin)
 
 
-def _explain(error: DBAPIError, file: Path) -> ResourceError:
-    return ResourceError(
+def _explain(error: DBAPIError, file: Path) -> HistoryError:
+    return HistoryError(
         f"the history cannot be used ({file.name}: {error.orig}); free disk space, let other "
         "programs release it, or give another --data-dir"
     )

@@ -49,6 +49,12 @@ def series(request: Request, n: int, spec: ModelSpec) -> list[Request]:
     return [replace(request, seed=first + i) for i in range(n)]
 
 
+def preview_steps(steps: int, previews: int) -> frozenset[int]:
+    """The steps, from 1, after which to look: the first one, then evenly, never the last."""
+    wanted = min(previews, steps - 1)
+    return frozenset(1 + i * (steps - 1) // wanted for i in range(wanted))
+
+
 def _first(asked: _T | None, preset: _T | None, default: _T) -> _T:
     if asked is not None:
         return asked

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from mezzotint.jobs.database import HistoryError
 from mezzotint.jobs.dispatch import QueueFullError
 from mezzotint.jobs.store import ConflictError
 from mezzotint.types import Cancelled, RequestError, ResourceError
@@ -82,6 +83,8 @@ def explain(error: BaseException, request_id: str) -> ApiError:
     if isinstance(error, WorkerError):
         message = "the process that was making this picture broke; its log says why"
         return ApiError(503, message, code="worker_failed", kind="server_error")
+    if isinstance(error, HistoryError):
+        return _history_unavailable()
     if isinstance(error, ResourceError):
         message = "the machine has no room for this picture; ask for a smaller size"
         return ApiError(503, message, code="out_of_resources", kind="server_error")
@@ -130,9 +133,12 @@ async def _on_disconnect(_: Request, __: Exception) -> Response:
 async def _on_resource(request: Request, error: Exception) -> Response:
     """The history's: the making of pictures explains its own."""
     _log.error("history failed", exc_info=error, extra={"id": request.state.request_id})
+    return _history_unavailable().response()
+
+
+def _history_unavailable() -> ApiError:
     message = "the server's disk or history does not take part; its log says why"
-    failure = ApiError(503, message, code="history_unavailable", kind="server_error")
-    return failure.response()
+    return ApiError(503, message, code="history_unavailable", kind="server_error")
 
 
 def _first_problem(problems: Sequence[Any]) -> ApiError:

@@ -12,8 +12,8 @@ import PIL.Image
 import pytest
 
 from mezzotint import Cancelled, Engine, Progress, Request, RequestError
-from mezzotint.engine.engine import preview_steps
 from mezzotint.engine.stats import stage_totals
+from mezzotint.models.recipe import preview_steps
 
 APPLE = Request(prompt="a red apple on green grass", seed=3, steps=3)
 

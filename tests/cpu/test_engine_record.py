@@ -11,9 +11,8 @@ from mezzotint.engine.balance import Balance
 from mezzotint.engine.engine import Engine
 from mezzotint.engine.graphs import GraphCache, GraphTally
 from mezzotint.engine.pack import DenoisePack, EncodePack
-from mezzotint.engine.record import CAUSES, Mark, Ring, picture_of
+from mezzotint.engine.record import CAUSES, Interval, Mark, Ring, picture_of
 from mezzotint.engine.recorder import About, Recorder
-from mezzotint.engine.stage import Interval
 from mezzotint.engine.stats import picture_stages
 from mezzotint.models.spec import StepRow
 from mezzotint.types import Recipe, Request, Span
