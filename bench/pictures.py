@@ -30,7 +30,7 @@ from bench.rivals.weights import SharedWeights, Sizes
 from bench.rows import Row, append
 from bench.systems import ENGINES, NAMES, RIVALS
 from bench.workload import SINGLE, WORKLOADS
-from mezzotint import Engine, MezzotintError
+from mezzotint import Engine
 from mezzotint.engine.stats import stage_totals
 from mezzotint.images.fidelity import psnr_db
 from mezzotint.measure import gpu
@@ -199,7 +199,7 @@ def _engine_rows(
         if FIDELITY in wanted:
             job = partial(_fidelity, options, setup)
             yield from _each(about, iter([(FIDELITY, job)]))
-    except (MezzotintError, RuntimeError) as error:  # it did not even open
+    except Exception as error:  # it did not even open: whatever it lacks, the others go on
         for one in wanted:
             yield about | {"workload": one, "error": sentence(error)}
 

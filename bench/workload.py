@@ -10,7 +10,7 @@ SINGLE = (
     Workload("1024px-40-guided", 1024, 1024, 40, 4.0, 2, warm_steps=3),
 )
 AT_ONCE = tuple(
-    Workload(f"512px-8-x{count}", 512, 512, 8, 0.0, 3, at_once=count, warm_steps=3)
+    Workload(f"512px-8-x{count}", 512, 512, 8, 0.0, 2, at_once=count, warm_steps=3)
     for count in (1, 2, 4, 8, 16)
 )
 FOUR = Workload("1024px-40-guided-x4", 1024, 1024, 40, 4.0, 1, at_once=4, warm_steps=3)

@@ -33,4 +33,6 @@ class Rival:
         """How many pictures a call, for so many at once: each way that is worth a try."""
         if at_once == 1 or not self.batches:
             return (1,)
-        return (*(b for b in self.batches if b < at_once and at_once % b == 0), at_once)
+        if at_once <= max(self.batches):
+            return (at_once,)
+        return (*(b for b in self.batches if at_once % b == 0), at_once)

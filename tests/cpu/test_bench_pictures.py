@@ -135,6 +135,7 @@ def test_weights_that_do_not_fit_are_refused() -> None:
 def test_batches_worth_trying() -> None:
     assert EAGER.batches_of(1) == (1,)
     assert EAGER.batches_of(2) == (2,)
+    assert EAGER.batches_of(8) == (8,)
     assert EAGER.batches_of(16) == (4, 8, 16)
     assert replace(EAGER, batches=()).batches_of(16) == (1,)
 
