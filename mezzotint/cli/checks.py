@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import math
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mezzotint.types import MezzotintError
+from mezzotint.types import MezzotintError, ModelError
 
 Status = Literal["pass", "fail", "note"]
 
@@ -24,7 +24,6 @@ _MIN_TORCH = (2, 11)
 _MIN_FREE_BYTES = 100 * 2**20
 _BF16_CAPABILITY = (8, 0)
 _FP8_CAPABILITY = (8, 9)
-_DRIVER_FILE = Path("/proc/driver/nvidia/version")
 _HEX_SHOWN = 12
 
 
@@ -49,6 +48,7 @@ def run_checks() -> Iterator[Check]:
     if torch.status != "fail":
         yield _threads()
         yield from _gpus()
+        yield _memory()
         yield _bundled()
         yield _picture()
         yield _configured_model()
@@ -126,10 +126,12 @@ def _threads() -> Check:
 def _gpus() -> Iterator[Check]:
     import torch
 
-    driver = _driver()
+    from mezzotint.engine.missing_gpu import driver_version
+
     if not torch.cuda.is_available():
-        yield _no_gpu(driver, torch.version.cuda)
+        yield _no_gpu()
         return
+    driver = driver_version()
     for index in range(torch.cuda.device_count()):
         major, minor = torch.cuda.get_device_capability(index)
         free, total = torch.cuda.mem_get_info(index)
@@ -144,35 +146,45 @@ def _gpus() -> Iterator[Check]:
         yield Check(f"gpu {index}", "pass" if has_bf16 else "note", found, fix)
 
 
-def _no_gpu(driver: str | None, cuda: str | None) -> Check:
+def _no_gpu() -> Check:
+    from mezzotint.engine.missing_gpu import read_facts, why_no_gpu
+
+    facts = read_facts()
+    why = why_no_gpu(facts)
     wanted = _setting("device") == "cuda"
-    status: Status = "fail" if wanted else "note"
-    if driver is None:
-        found = "no NVIDIA driver; pictures are made on the CPU"
-        return Check("gpu", status, found, "set device to auto or cpu" if wanted else "")
-    found = f"driver {driver}, but torch sees no GPU"
-    if cuda is None:
-        return Check("gpu", "fail", f"{found}: it is a CPU build", "install a CUDA build of torch")
-    fix = f"update the driver to one for CUDA {cuda}, and look at CUDA_VISIBLE_DEVICES"
-    return Check("gpu", "fail", found, fix)
+    # A machine without a GPU is well; one whose GPU cannot be used is not.
+    if facts.num_devices == 0 and not wanted:
+        return Check("gpu", "note", f"none, as {why.found}; pictures are made on the CPU")
+    return Check("gpu", "fail", f"none, as {why.found}", why.fix)
 
 
 def _can(name: str, able: bool) -> str:
     return name if able else f"no {name}"
 
 
-def _driver() -> str | None:
-    """The NVIDIA driver's version; None without one."""
-    with suppress(Exception):  # not installed, or no driver: the file below knows as much
-        import pynvml
+def _memory() -> Check:
+    from mezzotint.config import load
+    from mezzotint.engine.build import plan_memory
+    from mezzotint.engine.device import choose_device
+    from mezzotint.engine.plan import gib
 
-        pynvml.nvmlInit()
-        return str(pynvml.nvmlSystemGetDriverVersion())
     try:
-        words = _DRIVER_FILE.read_text().split()
-    except OSError:
-        return None
-    return next((word for word in words if word.count(".") and word[0].isdigit()), "unknown")
+        config = load({}).config
+        place = choose_device(config)
+        plan = plan_memory(config, place)
+    except ModelError:  # which is a check of its own
+        return Check("memory", "note", "not planned, as the model cannot be read")
+    except MezzotintError as error:
+        found, _, fix = str(error).partition("; ")
+        return Check("memory", "fail", found, fix)
+    side = math.isqrt(plan.slot_shapes.pixels)
+    found = (
+        f"{gib(plan.budget.num_bytes)} for {place.precision} on {place.name}: weights "
+        f"{gib(plan.weights)}, {plan.slots} slots, pictures to {side}x{side}"
+    )
+    if plan.graphs:
+        found += f", graphs {gib(plan.graphs)}"
+    return Check("memory", "pass", found)
 
 
 def _bundled() -> Check:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
 
 import torch
 
 from mezzotint.config import Config
+from mezzotint.engine.missing_gpu import driver_is_too_old, read_facts, why_no_gpu
 from mezzotint.types import Precision, ResourceError
 
 _DTYPES: dict[Precision, torch.dtype] = {
@@ -37,12 +41,11 @@ class Device:
 
 def choose_device(config: Config) -> Device:
     """Settle "auto" and refuse what the machine cannot do; ResourceError says what to do."""
-    has_gpu = torch.cuda.is_available()
-    kind = config.device if config.device != "auto" else ("cuda" if has_gpu else "cpu")
-    if kind == "cuda" and not has_gpu:
+    kind = _kind(config.device)
+    if kind == "cuda" and find_spec("triton") is None:
         raise ResourceError(
-            "device cuda was asked for and torch sees no NVIDIA GPU; run `mezzotint doctor` to "
-            "see why, or use --device cpu"
+            "there is a GPU and triton, which holds the kernels for it, is not installed; "
+            "pip install triton, or use --device cpu"
         )
     device = torch.device(kind)
     precision: Precision = "bf16" if kind == "cuda" else "fp32"
@@ -60,6 +63,21 @@ def precisions_of(device: torch.device) -> tuple[Precision, ...]:
         return tuple(_DTYPES)
     found = torch.cuda.get_device_capability()
     return tuple(p for p in _DTYPES if found >= _CAPABILITIES.get(p, found))
+
+
+def _kind(asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    if asked == "cpu":
+        return "cpu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of what the error below says
+        if torch.cuda.is_available():
+            return "cuda"
+    facts = read_facts()
+    # "auto" is no leave to fall back to a CPU in silence where there is a GPU.
+    if asked == "cuda" or driver_is_too_old(facts):
+        why = why_no_gpu(facts)
+        raise ResourceError(f"no GPU can be used: {why.found}; {why.fix}, or use --device cpu")
+    return "cpu"
 
 
 def _too_old(precision: Precision, has: tuple[Precision, ...]) -> str:

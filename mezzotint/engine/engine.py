@@ -45,8 +45,8 @@ class Engine:
         place = choose_device(self.config)
         if self.config.threads and place.device.type == "cpu":
             torch.set_num_threads(self.config.threads)
-        graphs = GraphTally()
         self.memory = plan_memory(self.config, place)
+        graphs = GraphTally(self.memory.graphs)
         self._model = load_model(self.config, place, self.memory, graphs)
         self.provenance = Provenance(
             model=self._model.spec.name,

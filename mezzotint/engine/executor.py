@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 
@@ -48,6 +49,13 @@ class Executor:
     def forget(self, request: int) -> None:
         """The request has ended; nothing will follow its last launch."""
         self._last.pop(request, None)
+
+    def recover(self) -> None:
+        """Give back to the device what a launch held that ran out of memory; slots stay."""
+        if self._slots.pixels.is_cuda:
+            gc.collect()  # of graphs that failed to be captured
+            torch.cuda.synchronize()  # what it had launched still runs, and reads its slot
+            torch.cuda.empty_cache()
 
     def pixels(self, row: DecodeRow) -> np.ndarray:
         """A copy of a decoded picture, [height, width, 3] uint8; its launch must have run."""

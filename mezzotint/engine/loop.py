@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
+from mezzotint.engine.out_of_memory import explain, ran_out_of_memory
 from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, Pack
 from mezzotint.engine.record import Interval
 from mezzotint.engine.recorder import Recorder
@@ -20,7 +20,7 @@ from mezzotint.engine.scheduler import Completion, Scheduler, Work
 from mezzotint.engine.stage import Launch
 from mezzotint.engine.stats import Outcome
 from mezzotint.engine.ticket import EngineTicket
-from mezzotint.types import Cancelled, Image, Progress, ProgressStage, ResourceError
+from mezzotint.types import Cancelled, Image, Progress, ProgressStage
 
 MakeImage = Callable[[EngineTicket, np.ndarray], Image]
 
@@ -161,17 +161,27 @@ class Loop:
     def _launch(self, pack: Pack) -> None:
         self._recorder.launching(pack)
         before = self._graphs.count()
+        ran_out = False
         try:
             launch = self._executor.launch(pack)
         except Exception as error:  # whatever broke ends this pack's requests, never the engine
-            self._fail(pack, error)
+            ran_out = ran_out_of_memory(error)
+            failure = explain(pack, error) if ran_out else error
+        else:
+            self._fly(_Flight(pack, launch, self._graphs.only_replays_since(before)))
             return
+        self._fail(pack, failure)
+        if ran_out:  # only here are the frames gone that held what the pack had allocated
+            self._executor.recover()
+            for cache in self._graphs.caches:
+                cache.drop()
+
+    def _fly(self, flight: _Flight) -> None:
         self._num_in_flight += 1
-        flight = _Flight(pack, launch, self._graphs.only_replays_since(before))
-        if launch.done():
+        if flight.launch.done():
             self._watch(flight)
         else:
-            self._watchers[pack.stage].submit(self._watch, flight)
+            self._watchers[flight.pack.stage].submit(self._watch, flight)
 
     def _watch(self, flight: _Flight) -> None:
         try:
@@ -197,7 +207,7 @@ class Loop:
             ticket = self._tickets.pop(request, None)
             if ticket is not None:
                 self._recorder.ended(request, "failed")
-                ticket.fail(_explain(error))
+                ticket.fail(error)
 
     def _complete(self, pack: Pack, interval: Interval) -> None:
         pictures = self._pictures(pack)
@@ -260,12 +270,3 @@ class Loop:
             return
         self._recorder.ended(ticket.id, "finished", image.spans)
         ticket.succeed(image)
-
-
-def _explain(error: Exception) -> Exception:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return ResourceError(
-            f"memory ran out ({str(error).splitlines()[0][:120]}); ask for a smaller size or "
-            "start with fewer slots"
-        )
-    return error
