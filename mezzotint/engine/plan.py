@@ -89,7 +89,9 @@ def make_plan(
     )
     largest = max(first, side**2)
     left = budget.num_bytes - sizes.total(largest, slots)
-    graphs = min(left, MAX_GRAPH_BYTES) if wanted.graphs else 0
+    # Less than the smallest picture's graphs take would only be recorded and dropped in turn.
+    enough = wanted.graphs and left >= sizes.work(sizes.smallest)
+    graphs = min(left, MAX_GRAPH_BYTES) if enough else 0
     return MemoryPlan(
         budget=budget,
         weights=sizes.weights,

@@ -122,7 +122,8 @@ def test_the_models_own_size_comes_before_slots_and_those_before_larger_sizes() 
         assert larger.graphs >= min(smaller.graphs, FOOTPRINTS["bf16"].work(1024**2, False))
 
 
-def test_graphs_off_get_nothing() -> None:
+def test_graphs_off_or_without_room_for_the_smallest_get_nothing() -> None:
+    assert {plan(g / 10).graphs for g in range(189, 193)} == {0}
     assert plan(80, wanted(graphs=False)).graphs == 0
     assert plan(20.5, wanted(graphs=False)).room > plan(20.5).room
 
