@@ -6,6 +6,7 @@ import itertools
 import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -25,11 +26,13 @@ from mezzotint.types import (
     RequestError,
     ResourceError,
     Span,
+    StepRange,
 )
 
 _POLL_S = 0.05  # until a runner that is not ready is looked at again
 _PAUSE_S = 0.5  # after a runner gave a picture back
 _MAX_WAIT_S = 600
+_ORIGINS = 4096
 
 
 class QueueFullError(ResourceError):
@@ -73,7 +76,19 @@ class Place(HeldTicket):
     started_s: float = 0.0
     inner: Ticket | None = None  # the runner's
     share: float = 0.0  # of its steps that are done
+    job: tuple[str, int] | None = None  # the stored job it belongs to, and which of its pictures
     verdict: MezzotintError | None = None  # what a cancelled one ends with
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request of the runner's came from."""
+
+    entered_s: float  # into the line, monotonic
+    started_s: float
+    steps_range: StepRange | None  # what its caller left open
+    job_id: str | None = None
+    index: int = 0  # of the job's pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -103,7 +118,9 @@ class Dispatcher:
         self._rate = Rate()
         self._waiting: dict[int, Place] = {}
         self._running: dict[int, Place] = {}
+        self._origins: OrderedDict[int, Origin] = OrderedDict()
         self._pending = 0
+        self.num_dropped = 0  # pictures that ended in the line: the runner never heard of them
         self._paused_until = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="mezzotint-line", daemon=True)
@@ -123,6 +140,11 @@ class Dispatcher:
     def num_waiting(self) -> int:
         """Pictures in the line."""
         return len(self._waiting)
+
+    def origin(self, request: int) -> Origin | None:
+        """Where the runner's request with this number came from, if it is one of the last."""
+        with self._changed:
+            return self._origins.get(request)
 
     def admit(
         self, requests: Sequence[Request], terms: Terms, *, bounded: bool = True
@@ -274,6 +296,9 @@ class Dispatcher:
             return
         inner.on_progress(_Relay(place))
         with self._changed:
+            self._origins[inner.id] = _origin(place)
+            if len(self._origins) > _ORIGINS:
+                self._origins.popitem(last=False)
             place.inner = inner
             stop = place.verdict is not None
         if stop:
@@ -334,6 +359,7 @@ class Dispatcher:
             waited = self._waiting.pop(place.id, None) is not None
             self._line.remove(place.id)
             self._pending -= waited
+            self.num_dropped += waited
             inner = place.inner
         if waited:
             place.fail(place.verdict)
@@ -349,6 +375,11 @@ class _Relay:
         if progress.stage == "denoise":
             self.place.share = progress.step / progress.steps
         self.place.report(progress)
+
+
+def _origin(place: Place) -> Origin:
+    job_id, index = place.job or (None, 0)
+    return Origin(place.entered_s, place.started_s, place.request.steps_range, job_id, index)
 
 
 def _with_wait(image: Image, place: Place) -> Image:

@@ -224,6 +224,7 @@ class JobRunner:
     def _follow(self, each: _Open, index: int, place: Place) -> None:
         """Hear of a picture in our own thread, in the order in which things happen to it."""
         put = self._inbox.put
+        place.job = (each.job.id, index)
         place.on_start = lambda: put(partial(self._started, each, index))
         place.on_return = lambda: put(partial(self._returned, each, index))
         place.on_progress(lambda progress: put(partial(self._progress, each, index, progress)))

@@ -108,7 +108,7 @@ def create_app(
     app.include_router(metrics_router(metrics))
     app.include_router(capabilities_router(source, history=history is not None))
     app.include_router(presets_router(source, database))
-    app.include_router(stats_router(watcher))
+    app.include_router(stats_router(watcher, queue, database))
     app.include_router(inspect_router(source))
     app.include_router(session_router(sessions, root_path=settings.root_path))
     # Called first when the server is to end, while it still answers: streams end then.

@@ -99,6 +99,9 @@ class FramePicture(_Part):
     width: int = Field(ge=1, description="px")
     height: int = Field(ge=1, description="px")
     steps: int = Field(ge=1, description="Denoise steps it was given.")
+    asked_steps: tuple[int, int] | None = Field(
+        default=None, description="The range its caller left open, [min, max]."
+    )
     submitted_s: float = Field(description="When it came, s since the stream's zero.")
     total_ms: float = Field(ge=0, description="From then to its end, ms.")
     tflop: float = Field(ge=0, description="Arithmetic of all its denoise steps, TFLOP.")

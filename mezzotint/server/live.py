@@ -133,6 +133,13 @@ class LiveFeed:
         return (run.device, stage, start_ms, length_ms, int(run.replayed), members)
 
     def _picture(self, picture: Picture) -> FramePicture:
+        origin = self._queue.origin(picture.request)
+        # The runner's time begins where that in the line ended.
+        in_line_s = 0.0 if origin is None else origin.started_s - origin.entered_s
+        stages = dict(picture.stages)
+        if stages:
+            stages["queue"] = stages.get("queue", 0.0) + in_line_s * 1e3
+        asked = None if origin is None else origin.steps_range
         return FramePicture(
             request=picture.request,
             device=picture.device,
@@ -140,10 +147,11 @@ class LiveFeed:
             width=picture.width,
             height=picture.height,
             steps=picture.steps,
-            submitted_s=round(picture.submitted_s - self._zero_s, 4),
-            total_ms=round((picture.ended_s - picture.submitted_s) * 1e3, 3),
+            asked_steps=None if asked is None else (asked.min, asked.max),
+            submitted_s=round(picture.submitted_s - in_line_s - self._zero_s, 4),
+            total_ms=round((picture.ended_s - picture.submitted_s + in_line_s) * 1e3, 3),
             tflop=round(picture.tflop, 4),
-            stages_ms={stage: round(ms, 3) for stage, ms in picture.stages.items()},  # type: ignore[misc]
+            stages_ms={stage: round(ms, 3) for stage, ms in stages.items()},  # type: ignore[misc]
         )
 
     def _devices(self, now: float, reports: Iterable[DeviceReport]) -> list[DeviceState]:

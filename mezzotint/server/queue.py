@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
-from mezzotint.jobs.dispatch import Dispatcher, Supply, Terms
+from mezzotint.jobs.dispatch import Dispatcher, Origin, Supply, Terms
 from mezzotint.server.errors import ApiError, invalid, not_ready
 from mezzotint.server.feed import Feed
 from mezzotint.server.keys import Caller
@@ -31,6 +31,15 @@ class Queue:
     def waiting(self) -> int:
         """Pictures that were not given to the runner yet."""
         return 0 if self._line is None else self._line.num_waiting
+
+    @property
+    def dropped(self) -> int:
+        """Pictures that ended before they were given to the runner."""
+        return 0 if self._line is None else self._line.num_dropped
+
+    def origin(self, request: int) -> Origin | None:
+        """Where the runner's request with this number came from, if it is one of the last."""
+        return None if self._line is None else self._line.origin(request)
 
     @property
     def line(self) -> Dispatcher:

@@ -6,15 +6,19 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, Field
+from sqlalchemy import Connection
 
 from mezzotint.engine.record import RUN_STAGES, Member, Run
 from mezzotint.engine.stats import Outcome
 from mezzotint.engine.trace import runs_to_trace
+from mezzotint.jobs import images
+from mezzotint.jobs.database import Database
+from mezzotint.jobs.images import StoredImage
 from mezzotint.server.chronicle import Chronicle, Point, percentile
-from mezzotint.server.errors import invalid
+from mezzotint.server.errors import ApiError, invalid
 from mezzotint.server.events import PING, PING_S, EventStream
 from mezzotint.server.frame import (
     DeviceState,
@@ -24,6 +28,8 @@ from mezzotint.server.frame import (
     FrameStage,
     QueueState,
 )
+from mezzotint.server.history import scope_of
+from mezzotint.server.queue import Queue
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.watcher import Watcher
 
@@ -79,8 +85,14 @@ class StatsHistory(BaseModel):
     pictures: list[FramePicture] = Field(description="The last 1024 that ended.")
 
 
-def stats_router(watcher: Watcher) -> APIRouter:
-    """The routes under /api/v1/stats."""
+class RequestPicture(BaseModel):
+    """The picture that came of a request."""
+
+    image_id: str = Field(description="As in /api/v1/images.")
+
+
+def stats_router(watcher: Watcher, queue: Queue, database: Database | None) -> APIRouter:
+    """The routes under /api/v1/stats; without a database no request leads to its picture."""
     responses: dict[int | str, dict[str, Any]] = {"default": ERRORS["default"]}
     router = APIRouter(prefix="/api/v1/stats", tags=["stats"], responses=responses)
 
@@ -91,6 +103,20 @@ def stats_router(watcher: Watcher) -> APIRouter:
     @router.get("/history", summary="Read the last ten minutes", response_model_exclude_none=True)
     def read_history() -> StatsHistory:
         return watcher.read(lambda chronicle, count: _history(watcher, chronicle, count))
+
+    @router.get("/requests/{request}", summary="Find the picture that came of a request")
+    def find_picture(
+        http: Request,
+        request: Annotated[int, Path(ge=0, le=2**53, description="Its number, as in runs.")],
+    ) -> RequestPicture:
+        found = None if database is None else database.read(_picture_of, queue, request, http)
+        if found is None:
+            raise ApiError(
+                404,
+                "no picture of this caller's came of that request, or it was long ago",
+                code="not_found",
+            )
+        return RequestPicture(image_id=found.id)
 
     @router.get(
         "/trace",
@@ -127,6 +153,17 @@ def stats_router(watcher: Watcher) -> APIRouter:
         return EventStream(_follow(watcher, last_event_id or after), lambda: None)
 
     return router
+
+
+def _picture_of(
+    connection: Connection, queue: Queue, request: int, http: Request
+) -> StoredImage | None:
+    origin = queue.origin(request)
+    if origin is None or origin.job_id is None:
+        return None
+    kept = images.of_job(connection, origin.job_id)
+    found = next((image for image in kept if image.index == origin.index), None)
+    return None if found is None else images.get(connection, found.id, scope_of(http))
 
 
 async def _follow(watcher: Watcher, after: str | None) -> AsyncIterator[bytes]:

@@ -392,3 +392,45 @@ def test_the_ring_is_bounded_and_knows_what_it_lost() -> None:
     assert hub.after(1_000_003, everything) is None
     assert [each.name for each in (hub.after(2_000_000, everything) or ([],))[0]] == ["d"]
     assert hub.after(hub.last + 1, everything) is None  # of another server
+
+
+def test_a_request_in_the_stats_leads_to_its_picture_and_counts_its_time_in_line(
+    tmp_path: Path,
+) -> None:
+    with world_of(tmp_path, FakeRunner(step_s=0.02, slots=1)) as world:
+        job = world.post(n=3)
+        world.wait(job["id"])
+        until(lambda: len(world.http.get(f"{API}/stats/history").json()["pictures"]) == 3)
+        pictures = world.http.get(f"{API}/stats/history").json()["pictures"]
+        found = {
+            world.http.get(f"{API}/stats/requests/{each['request']}").json()["image_id"]
+            for each in pictures
+        }
+        assert found == {image["id"] for image in world.job(job["id"])["images"]}
+        assert world.http.get(f"{API}/stats/requests/999").status_code == 404
+        for each in pictures:
+            assert abs(sum(each["stages_ms"].values()) / each["total_ms"] - 1) < 0.05
+        came = [each["submitted_s"] for each in pictures]
+        assert max(came) - min(came) < 0.01  # together, though they started one by one
+
+
+def test_other_keys_pictures_are_not_to_be_found(tmp_path: Path) -> None:
+    place = DataFolder(tmp_path)
+    with Database(place.database) as database:
+        tokens = [database.write(keys.add, name, "user", 1)[1] for name in ("ada", "bob")]
+        ring = StoredKeys(database, FixedKeys(["k-admin"]))
+        history = History(Gallery(database, place.files))
+        with serving(settings=Settings(keys=ring), history=history, wait=False) as running:
+            ada, bob, admin = (
+                World(running, {"Authorization": f"Bearer {token}"})
+                for token in (*tokens, "k-admin")
+            )
+            until(lambda: admin.http.get("/ready").status_code == 200)
+            ada.wait(ada.post()["id"])
+            stats = f"{API}/stats/history"
+            until(lambda: admin.http.get(stats).json()["pictures"] != [])
+            (picture,) = admin.http.get(stats).json()["pictures"]
+            path = f"{API}/stats/requests/{picture['request']}"
+            statuses = [world.http.get(path).status_code for world in (ada, bob, admin)]
+            assert statuses == [200, 404, 200]
+        ring.close()

@@ -269,3 +269,12 @@ function packs(book: Book): { size: number; count: number }[] {
   }
   return [...counts].map(([size, count]) => ({ size, count })).sort((a, b) => a.size - b.size);
 }
+
+/** Mean steps of the last pictures whose callers left a range, and the most they would take. */
+export function givenSteps(book: Book): { given: number; most: number } | null {
+  const open = book.pictures.filter((picture) => picture.asked_steps).slice(-50);
+  if (open.length === 0) return null;
+  const mean = (value: (picture: Picture) => number) =>
+    open.reduce((sum, picture) => sum + value(picture), 0) / open.length;
+  return { given: mean((p) => p.steps), most: mean((p) => p.asked_steps?.[1] ?? p.steps) };
+}
