@@ -38,8 +38,8 @@ def recording() -> Iterator[dict[str, Recording]]:
     """Engines opened inside on a GPU record; by stage, filled when the engine has opened."""
     made: dict[str, Recording] = {}
 
-    def make() -> Recording:
-        one = Recording()
+    def make(room: Callable[[], int]) -> Recording:
+        one = Recording(room)
         made[STAGES[len(made)]] = one
         return one
 

@@ -9,6 +9,7 @@ from mezzotint.engine.device import Device, precisions_of
 from mezzotint.engine.free_memory import host_free_bytes
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.plan import Budget, MemoryPlan, Wanted, gib, make_plan
+from mezzotint.kernels.attention.cuda import has_fa4
 from mezzotint.models.find import (
     describe,
     describe_random_weights,
@@ -71,6 +72,7 @@ def load_model(config: Config, place: Device, plan: MemoryPlan, graphs: GraphTal
         fp8=place.fp8,
         caption_cache_mib=config.caption_cache_mib,
         make_replay=graphs.make if plan.graphs else lambda: run_eagerly,
+        mixes=bool(plan.graphs) and has_fa4(),
     )
     if place.device.type == "cuda":
         _limit(place.device, plan.budget)

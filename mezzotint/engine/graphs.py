@@ -94,7 +94,7 @@ class GraphCache:
 class GraphTally:
     """Makes the stages' caches, holds them to one budget, and counts over all of them what ran."""
 
-    limit_bytes: int = 2 * 2**30  # of all stages' graphs
+    limit_bytes: int  # of all stages' graphs
     caches: list[GraphCache] = field(default_factory=list)
 
     def make(self) -> GraphCache:

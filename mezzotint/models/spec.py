@@ -168,6 +168,7 @@ class Build:
     fp8: bool = False  # hold the large products' weights in FP8, row by row
     caption_cache_mib: int
     make_replay: MakeReplay = lambda: run_eagerly
+    mixes: bool = False  # record packs of unlike requests too, which needs varlen attention
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -147,7 +147,7 @@ def test_a_reader_that_is_too_slow_hears_how_much_it_missed() -> None:
 
 
 def test_a_launch_is_a_replay_when_all_of_it_was() -> None:
-    tally = GraphTally()
+    tally = GraphTally(2**31)
     first, second = tally.make(), tally.make()
     assert isinstance(first, GraphCache)
     before = tally.count()

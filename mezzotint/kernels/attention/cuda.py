@@ -16,10 +16,9 @@ from mezzotint.kernels.segments import Segments
 Backend = Literal["fa4", "cudnn", "flash", "efficient"]
 
 # By compute capability (major), the best first; `python -m bench.attention` fills it. On Hopper
-# flash-attn-4 leads from 1024 tokens on and cuDNN below, where its launch costs more.
+# flash-attn-4 leads at every length from 64 to 16448 tokens.
 BACKENDS: dict[int, tuple[Backend, ...]] = {9: ("fa4", "cudnn", "flash")}
 DEFAULT: tuple[Backend, ...] = ("flash", "cudnn")
-FA4_LEAST_TOKENS = 1024
 FA4_HEAD_DIMS = (64, 128)
 
 _SDPA = {
@@ -54,13 +53,13 @@ def choose(q: Tensor, causal: bool) -> Backend:
     """What the table says for q [T, H, D] on its device."""
     if q.dtype == torch.float32:
         return "efficient"
-    return _choose(q.device, q.shape[0] >= FA4_LEAST_TOKENS, q.shape[2], causal)
+    return _choose(q.device, q.shape[2], causal)
 
 
 @lru_cache(maxsize=64)
-def _choose(device: torch.device, long: bool, head_dim: int, causal: bool) -> Backend:
+def _choose(device: torch.device, head_dim: int, causal: bool) -> Backend:
     order = BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
-    fa4 = long and not causal and head_dim in FA4_HEAD_DIMS and has_fa4()
+    fa4 = not causal and head_dim in FA4_HEAD_DIMS and has_fa4()
     return next(backend for backend in order if backend != "fa4" or fa4)
 
 
@@ -76,7 +75,7 @@ def _flash_attention_4(q: Tensor, k: Tensor, v: Tensor, segments: Segments, caus
     if length is not None:
         q, k, v = (x.unflatten(0, (-1, length)) for x in (q, k, v))
         return _first(batched(q, k, v, causal=causal)).flatten(0, 1).flatten(1)
-    bounds, longest = segments.cu_seqlens, max(segments.lengths)
+    bounds, longest = segments.cu_seqlens, segments.longest
     y = varlen(
         q,
         k,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -14,16 +14,20 @@ from mezzotint.kernels.segments import Segments
 def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool = False) -> Tensor:
     """Attend within segments. q [T, H, D], k and v [T, KV, D] -> [T, H * D].
 
-    Equal segments run as one batch, others one after the other; no mask either way.
+    Equal segments run as one batch, others one after the other; no mask either way. Rows that
+    belong to no segment are zeros.
     """
     length = segments.uniform_length
     if length is not None:
         return _attend(*(x.reshape(-1, length, *x.shape[1:]) for x in (q, k, v)), causal=causal)
+    bounds = list(accumulate(segments.lengths, initial=0))
     parts = [
         _attend(q[None, start:end], k[None, start:end], v[None, start:end], causal=causal)
-        for start, end in pairwise(segments.bounds)
+        for start, end in pairwise(bounds)
+        if start < end
     ]
-    return torch.cat(parts)
+    nobody = q.new_zeros(q.shape[0] - bounds[-1], q.shape[1] * q.shape[2])
+    return torch.cat([*parts, nobody])
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mezzotint.kernels import flow_step
 from mezzotint.models.spec import Replay, SlotBuffers, StepRow
 from mezzotint.models.zimage.layout import Shape, layout, padded
+from mezzotint.models.zimage.mixed import MAX_REQUESTS, fits, layout_of, mix, pad_rows
 from mezzotint.models.zimage.modulation import Modulations, ModulationTable
 from mezzotint.models.zimage.patches import grid
 from mezzotint.models.zimage.preview import LatentPreview, estimate
@@ -24,9 +25,12 @@ TABLE_ROWS = 64
 class Denoiser:
     """Reads and writes latents in their slots; a guided request runs as two segments."""
 
-    def __init__(self, transformer: Transformer, preview: LatentPreview, replay: Replay) -> None:
+    def __init__(
+        self, transformer: Transformer, preview: LatentPreview, replay: Replay, mixes: bool
+    ) -> None:
         self._transformer = transformer
         self._replay = replay
+        self._mixes = mixes  # record packs of unlike requests by bucket
         self._preview = preview
         self._table = ModulationTable(transformer.modulation_rows, TABLE_ROWS)
 
@@ -49,8 +53,6 @@ class Denoiser:
         self, rows: Rows[StepRow], shapes: tuple[Shape, ...], slots: SlotBuffers
     ) -> list[Tensor]:
         device = slots.latents.device
-        config = self._transformer.config
-        pack = layout(shapes, config, device)
         times = self._table.lookup(tuple(1.0 - row.sigma for row in rows), device)
         patches = torch.cat(
             [slots.latents[r.slot, : s.image_tokens] for r, s in zip(rows, shapes, strict=True)]
@@ -63,12 +65,42 @@ class Denoiser:
             ]
         )
 
+        unlike = len(set(shapes)) > 1
+        run = self._run_mixed if self._mixes and unlike and fits(shapes) else self._run_alike
+        return run(shapes, patches, captions, times)
+
+    def _run_alike(
+        self, shapes: tuple[Shape, ...], patches: Tensor, captions: Tensor, times: Tensor
+    ) -> list[Tensor]:
+        config = self._transformer.config
+        pack = layout(shapes, config, patches.device)
+
         def forward(x: Tensor, c: Tensor, t: Tensor) -> Tensor:
             modulations = Modulations.of(t, config.num_refiner_layers)
             return cast("Tensor", self._transformer(x, c, pack, modulations))
 
         velocity = self._replay((shapes, len(times)), forward, patches, captions, times)
         return list(velocity.split(pack.output_lengths))
+
+    def _run_mixed(
+        self, shapes: tuple[Shape, ...], patches: Tensor, captions: Tensor, times: Tensor
+    ) -> list[Tensor]:
+        config = self._transformer.config
+        pack = mix(shapes, config, patches.device)
+
+        def forward(x: Tensor, c: Tensor, t: Tensor, *tables: Tensor) -> Tensor:
+            modulations = Modulations.of(t, config.num_refiner_layers)
+            return cast("Tensor", self._transformer(x, c, layout_of(tables), modulations))
+
+        velocity = self._replay(
+            pack.key,
+            forward,
+            pad_rows(patches, pack.rows),
+            pad_rows(captions, pack.captions),
+            pad_rows(times.expand(len(shapes), -1, -1), MAX_REQUESTS),
+            *pack.tables,
+        )
+        return list(velocity[: sum(pack.output_lengths)].split(pack.output_lengths))
 
 
 def _shape(row: StepRow) -> Shape:

@@ -136,7 +136,7 @@ def assemble(
         weights_bytes=sum(bytes_on(build.device, module) for module in modules),
         tokenize=tokenizer,
         encode=Encoder(networks.text_encoder, transformer, cache_bytes, make_replay()),
-        denoise=Denoiser(transformer, preview, make_replay()),
+        denoise=Denoiser(transformer, preview, make_replay(), build.mixes),
         decode=LatentDecoder(decoder, transformer.config, make_replay()),
     )
 
