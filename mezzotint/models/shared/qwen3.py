@@ -22,6 +22,7 @@ from mezzotint.kernels import (
     rms_norm_modulate,
     swiglu,
 )
+from mezzotint.models.shared.transfer import to_device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +101,8 @@ class Qwen3(nn.Module):
     def embed(self, ids: Tensor, device: torch.device) -> Tensor:
         """Look up the rows of ids [T] int64, which lie on the host -> [T, H] on the device."""
         if self.embed_tokens.device.type == device.type:
-            return functional.embedding(ids.to(device), self.embed_tokens)
-        rows = functional.embedding(ids, self.embed_tokens)
-        # From pinned memory the copy waits for nobody; torch keeps the rows until it has run.
-        return rows.pin_memory().to(device, non_blocking=True)
+            return functional.embedding(to_device(ids, device), self.embed_tokens)
+        return to_device(functional.embedding(ids, self.embed_tokens), device)
 
     def forward(self, x: Tensor, segments: Segments) -> Tensor:
         """Encode prompts of exact length, laid end to end.

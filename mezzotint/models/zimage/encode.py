@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mezzotint.kernels import Segments
 from mezzotint.models.shared.qwen3 import Qwen3
+from mezzotint.models.shared.transfer import to_device
 from mezzotint.models.spec import EncodeRow, Replay, SlotBuffers
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.layout import Sequence, padded
@@ -93,7 +94,7 @@ class Encoder:
                 return self._transformer.refine_captions(features, source, sequence)
 
             x = self._text_encoder.embed(ids, device)
-            captions = self._replay((len(batch), length), forward, x, source.to(device))
+            captions = self._replay((len(batch), length), forward, x, to_device(source, device))
             # Clones: the next replay writes over these, and an entry must not keep its batch.
             refined |= zip(batch, (c.clone() for c in captions.split(length)), strict=True)
         return refined
@@ -105,7 +106,7 @@ class Encoder:
         generator = torch.Generator("cpu").manual_seed(row.seed)
         noise = torch.randn(shape, generator=generator, dtype=torch.float32)
         tokens = patchify(noise, config)
-        slots.latents[row.slot, : len(tokens)] = tokens.to(slots.latents.device, non_blocking=True)
+        slots.latents[row.slot, : len(tokens)] = to_device(tokens, slots.latents.device)
 
 
 def batches(prompts: Iterable[Ids]) -> Iterator[list[Ids]]:

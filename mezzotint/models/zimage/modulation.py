@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mezzotint.models.shared.transfer import to_device
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Modulation:
@@ -68,10 +70,10 @@ class ModulationTable:
         if all(time == times[0] for time in times):  # one row serves all: a view, no copy
             return table[first : first + 1]
         index = torch.tensor([self._rows[time] for time in times])
-        return table[index.to(device)]
+        return table[to_device(index, device)]
 
     def _insert(self, times: list[float], device: torch.device) -> None:
-        rows = self._compute(torch.tensor(times, dtype=torch.float32).to(device))
+        rows = self._compute(to_device(torch.tensor(times, dtype=torch.float32), device))
         if self._table is None:
             self._table = rows.new_empty(self._capacity, *rows.shape[1:])
         for time, row in zip(times, rows, strict=True):
