@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[1]
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def environment(module: str, commit: str | None = None) -> dict[str, str]:
@@ -37,8 +38,11 @@ def described() -> str:
 
 def _machine() -> str:
     """One start of one machine: rows are comparable within it."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return boot.read_text().strip()[:8] if boot.is_file() else platform.node()
+    if not _BOOT_ID.is_file():
+        return platform.node()
+    first, second = (_BOOT_ID.read_text().strip() for _ in range(2))
+    # Some sandboxes draw a new one at every reading.
+    return first[:8] if first == second else platform.node()
 
 
 def _version(package: str) -> str:
