@@ -9,6 +9,7 @@ something leaves a row that says so.
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 from bench.environment import environment
+from bench.probes.busy import noting_busy
 from bench.probes.forward import measure_forward
 from bench.probes.new_size import SIZES, measure_new_size
 from bench.probes.recording import Recording, recording
@@ -31,13 +33,12 @@ from bench.rows import Row, append
 from bench.systems import ENGINES, NAMES, RIVALS
 from bench.workload import SINGLE, WORKLOADS
 from mezzotint import Engine
-from mezzotint.engine.stats import stage_totals
 from mezzotint.images.fidelity import psnr_db
 from mezzotint.measure import gpu
 from mezzotint.measure.fidelity import compare
 from mezzotint.measure.limit import product_flops_per_s
 from mezzotint.measure.prompts import fidelity_prompts
-from mezzotint.measure.timing import by_engine, measure
+from mezzotint.measure.timing import measure
 from mezzotint.measure.workload import Workload, new_prompts, prompt, request_of
 from mezzotint.models.find import describe_random_weights
 from mezzotint.models.recipe import resolve
@@ -133,7 +134,8 @@ def line(row: Row) -> str:
     for key, form in (
         ("images_per_s", "{:.2f} img/s"), ("batch", "batch {}"), ("ratio", "{:.2f} x warm"),
         ("straight_ms", "{:.1f} straight on"), ("fraction_of_limit", "{:.0%} of limit"),
-        ("utilisation", "GPU {:.0%}"), ("idle_fraction", "idle {:.2%}"),
+        ("utilisation", "GPU {:.0%}"), ("engine_busy", "busy {:.0%}"),
+        ("idle_fraction", "idle {:.2%}"),
         ("device_allocations_per_step", "{:.2f} mallocs"), ("syncs_per_step", "{:.2f} syncs"),
         ("warned_syncs_per_step", "{:.2f} warned"), ("same_picture_db", "{:.1f} dB to ours"),
         ("median_psnr_db", "{:.1f} dB"), ("worst_psnr_db", "worst {:.1f}"),
@@ -231,11 +233,18 @@ def _engine_jobs(
 def _whole_by_engine(
     engine: Engine, workload: Workload, prompts: Iterator[str], seen: Pictures
 ) -> Row:
-    timing = measure(by_engine(engine), workload, prompts)
-    image = engine.submit(request_of(prompt(0), workload)).result()
-    if engine.provenance.precision == SEEN_PRECISION and workload.at_once == 1:
+    busy: list[float] = []
+    timing = measure(noting_busy(engine, busy), workload, prompts)
+    row = timing.row() | {
+        "stage_ms": engine.observe().pictures[-1].stages,
+        "engine_busy": statistics.median(busy[-workload.repeats :]),
+        "batch": None,
+    }
+    one = workload.at_once == 1 and not workload.guidance  # a guided one takes too long again
+    if one and engine.provenance.precision == SEEN_PRECISION:
+        image = engine.submit(request_of(prompt(0), workload)).result()
         seen.setdefault(workload.name, image.pixels)
-    return timing.row() | {"stage_ms": stage_totals(image.spans), "batch": None}
+    return row
 
 
 def _fidelity(options: dict[str, Any], setup: Setup) -> Row:
@@ -284,7 +293,7 @@ def _whole_by_rival(
     draw: Draw, workload: Workload, batch: int, prompts: Iterator[str], seen: Pictures
 ) -> Row:
     row = measure(by_rival(draw, batch), workload, prompts).row() | {"batch": batch}
-    if workload.name in seen and not workload.guidance:  # a guided one takes too long again
+    if workload.name in seen:
         picture = np.asarray(draw([prompt(0)], workload)[0])
         row["same_picture_db"] = psnr_db(seen[workload.name], picture)
     return row

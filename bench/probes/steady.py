@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from bench.probes.busy import idle_fraction
 from bench.rows import Row
 from mezzotint import Engine
 from mezzotint.measure.workload import Workload, request_of
@@ -52,18 +53,6 @@ def measure_steady(engine: Engine, workload: Workload, prompts: Iterator[str]) -
         "device_allocations": more.device_allocations,
         "idle_fraction": more.idle,
     }
-
-
-def idle_fraction(intervals: Sequence[tuple[float, float]]) -> float:
-    """The share of the time from the first start to the last end that no interval covers."""
-    if not intervals:
-        return 1.0
-    ordered = sorted(intervals)
-    busy, reached = 0.0, ordered[0][0]
-    for start, end in ordered:
-        busy += max(0.0, end - max(start, reached))
-        reached = max(reached, end)
-    return 1.0 - busy / (reached - ordered[0][0])
 
 
 def _run(engine: Engine, workload: Workload, prompts: Iterator[str]) -> None:

@@ -10,8 +10,8 @@ import torch
 from bench import pictures
 from bench.pictures import Setup, finish, line, system_rows
 from bench.probes import new_size
+from bench.probes.busy import covered, idle_fraction
 from bench.probes.recording import recording
-from bench.probes.steady import idle_fraction
 from bench.rivals.diffusers import EAGER
 from bench.rivals.weights import SharedWeights, Sizes, fill
 from bench.workload import WORKLOADS
@@ -82,6 +82,8 @@ def test_engine_and_diffusers_draw_the_same(setup: Setup, monkeypatch: pytest.Mo
         )
         assert done["fraction_of_limit"] == pytest.approx(done["tflop"] * 1e3 / done["ms"])
         assert done["workload"] in line(done)
+    assert all(0.3 < row["engine_busy"] <= 1 for row in ours[:2])
+    assert {"encode", "denoise", "decode", "file"} <= ours[0]["stage_ms"].keys()
     assert ours[2]["ratio"] == pytest.approx(ours[2]["ms"] / ours[2]["warm_ms"])
 
 
@@ -150,6 +152,7 @@ def test_idle_time_is_what_no_kernel_covers() -> None:
     assert idle_fraction([(0, 4), (2, 5), (6, 10)]) == pytest.approx(0.1)
     assert idle_fraction([(6, 10), (0, 10), (2, 3)]) == 0
     assert idle_fraction([]) == 1
+    assert covered([(5, 6), (0, 2), (1, 3)]) == 4
 
 
 def test_an_engine_s_replays_can_be_watched() -> None:
