@@ -19,7 +19,7 @@ CONFIG = AutoencoderConfig()
 MIB = 2**20
 
 
-@pytest.mark.parametrize(("side", "most_mib"), [(512, 250), (1024, 740), (2048, 2700)])
+@pytest.mark.parametrize(("side", "most_mib"), [(512, 215), (1024, 660), (2048, 2600)])
 def test_strips_hold_little_more_than_the_picture_level_and_what_it_grows_from(
     monkeypatch: pytest.MonkeyPatch, side: int, most_mib: int
 ) -> None:

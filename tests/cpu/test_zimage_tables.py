@@ -108,6 +108,16 @@ def test_modulation_rows_are_computed_once_per_time() -> None:
         table.lookup((0.1, 0.2, 0.3), CPU)
 
 
+def test_a_table_grows_with_its_schedules_and_keeps_its_rows() -> None:
+    table = ModulationTable(lambda t: t[:, None, None].expand(-1, 3, 2), capacity=20)
+    times = [i / 40 for i in range(20)]
+    for number, time in enumerate(times, 1):
+        assert table.lookup((time,), CPU)[0, 0, 0].item() == pytest.approx(time)
+        assert table._table is not None
+        assert len(table._table) == (8 if number <= 8 else 16 if number <= 16 else 20)
+    assert table.lookup(tuple(times), CPU)[:, 0, 0].tolist() == pytest.approx(times)
+
+
 def test_modulations_name_the_rows_in_order() -> None:
     rows = torch.arange(13.0)[None, :, None].expand(1, 13, 2)
     m = Modulations.of(rows, num_refiner_layers=1)

@@ -106,16 +106,20 @@ class Decoder(nn.Module):
         ):
             x = layer(x)
         if strip_rows is not None:
-            return torch.cat([self._in_strips(picture, strip_rows) for picture in x.split(1)])
+            pictures = list(x.split(1))[::-1]
+            del x, layer
+            return torch.cat([self._in_strips(pictures, strip_rows) for _ in range(len(pictures))])
         for layer in (*before.upsamplers, *last.resnets):
             x = layer(x)
         return cast("Tensor", self.conv_out(_norm_silu(x, self.conv_norm_out)))
 
-    def _in_strips(self, x: Tensor, rows: int) -> Tensor:
+    def _in_strips(self, pictures: list[Tensor], rows: int) -> Tensor:
+        """The last of `pictures`, which is taken from the list, so that its memory is free soon."""
         *_, before, last = cast("Sequence[UpBlock]", self.up_blocks)
-        arena_width = max(x.shape[1], 2 * self.conv_norm_out.num_channels)
         (upsampler,) = cast("Sequence[Upsample]", before.upsamplers)
-        arena = strips.upsample(x, upsampler.conv, arena_width, rows)
+        width = max(upsampler.conv.in_channels, 2 * self.conv_norm_out.num_channels)
+        arena = strips.make_arena(pictures.pop(), width)
+        strips.upsample(arena, upsampler.conv, rows)
         for resnet in cast("Sequence[Resnet]", last.resnets):
             strips.apply_resnet(arena, resnet, rows)
         return strips.to_picture(arena, self.conv_norm_out, self.conv_out, rows)

@@ -1,6 +1,6 @@
 """The decoder's last level in strips of rows: the same arithmetic in half of the memory.
 
-Whole, a bfloat16 picture of 1024 x 1024 pixels has up to 1.3 GiB of this level at once. In strips
+Whole, a bfloat16 picture of 1024 x 1024 pixels has up to 1.25 GiB of this level at once. In strips
 it is one arena of 0.5 GiB and a window of rows. A group norm must see every row before it writes
 any, so its map is found over the whole picture first; a convolution then reads a window: its
 strip and one row more at both sides. Shapes in comments: H and W pixels, C channels, A of an arena.
@@ -11,6 +11,7 @@ between its two convolutions behind them. So a resnet that halves the width work
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,16 +26,29 @@ if TYPE_CHECKING:
 LEAST_ROWS = 2  # two windows in turn share two rows, which must not overlap in memory
 
 
-def upsample(x: Tensor, conv: nn.Conv2d, arena_width: int, rows: int) -> Tensor:
-    """Twice the size, into an arena: x [1, C, H/2, W/2] -> [H, W, A], C channels of it filled."""
-    picture = x[0].movedim(0, -1)
-    height, width, channels = 2 * picture.shape[0], 2 * picture.shape[1], picture.shape[2]
-    arena = x.new_empty(height, width, arena_width)
-    window = x.new_empty(rows + 2, width, channels)
-    for start, stop in _strips(height, rows):
-        view = conv_window(picture, window[: stop - start + 2], start - 1, scale=2)
-        add_bias(_convolve(view, conv), _bias(conv), arena[start:stop, :, :channels])
+def make_arena(x: Tensor, width: int) -> Tensor:
+    """An arena for twice the size of x [1, C, H/2, W/2], with x at its end. -> [H, W, width]."""
+    _, channels, rows, columns = x.shape
+    arena = x.new_empty(2 * rows, 2 * columns, width)
+    _small_at_end(arena, channels).copy_(x[0].movedim(0, -1))
     return arena
+
+
+def upsample(arena: Tensor, conv: nn.Conv2d, rows: int) -> None:
+    """Twice the size: from the picture at the arena's end into its first C channels.
+
+    A quarter of the output's size, the input lies where the output's last quarter comes. A strip's
+    window is copied from it before the strip is written, so it is overwritten behind what was
+    read: the output's row r ends at (r + 1) / H of the arena, and the input's row r / 2 - 1, the
+    first that the next strip reads, begins at 3/4 + (r / 2 - 1) / 2 H or later.
+    """
+    height, width, _ = arena.shape
+    channels = conv.in_channels
+    small = _small_at_end(arena, channels)
+    window = arena.new_empty(rows + 2, width, channels)
+    for start, stop in _strips(height, rows):
+        view = conv_window(small, window[: stop - start + 2], start - 1, scale=2)
+        add_bias(_convolve(view, conv), _bias(conv), arena[start:stop, :, :channels])
 
 
 def apply_resnet(arena: Tensor, resnet: Resnet, rows: int) -> None:
@@ -58,6 +72,13 @@ def to_picture(arena: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, rows: int) ->
     for start, stop, window in _windows(arena[..., : norm.num_channels], norm, rows):
         add_bias(_convolve(window, conv), _bias(conv), picture[start:stop])
     return picture.movedim(-1, 0)[None]
+
+
+def _small_at_end(arena: Tensor, channels: int) -> Tensor:
+    """Where a picture of half the arena's sides lies in it. -> [H/2, W/2, C], dense."""
+    height, width, _ = arena.shape
+    shape = (height // 2, width // 2, channels)
+    return arena.view(-1)[-math.prod(shape) :].view(shape)
 
 
 def _strips(height: int, rows: int) -> Iterator[tuple[int, int]]:

@@ -18,7 +18,7 @@ from mezzotint.models.zimage.preview import LatentPreview, estimate
 from mezzotint.models.zimage.transformer import Transformer
 
 # Rows of the modulation table: the times of a 50-step schedule and of an 8-step one beside it.
-# At full size a row is 1.9 MB in float32.
+# The table begins with 8 and grows.
 TABLE_ROWS = 64
 
 

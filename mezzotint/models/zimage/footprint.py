@@ -89,6 +89,6 @@ def _decode_bytes(config: AutoencoderConfig, pixels: int, element: int) -> int:
     """Of the last level, the widest: in strips an arena and what it grows from, or whole."""
     fine, coarse = config.block_out_channels[:2]
     if element * pixels * coarse > STRIP_BYTES:
-        arena = max(coarse, 2 * fine) + coarse // 4
-        return element * pixels * arena + _STRIPS_HELD * STRIP_BYTES
+        arena, small = max(coarse, 2 * fine), coarse // 4
+        return element * pixels * arena + max(element * pixels * small, _STRIPS_HELD * STRIP_BYTES)
     return element * pixels * (2 * coarse + fine)

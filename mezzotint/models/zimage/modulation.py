@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mezzotint.models.shared.transfer import to_device
 
+_FIRST_ROWS = 8
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Modulation:
@@ -74,11 +76,20 @@ class ModulationTable:
 
     def _insert(self, times: list[float], device: torch.device) -> None:
         rows = self._compute(to_device(torch.tensor(times, dtype=torch.float32), device))
-        if self._table is None:
-            self._table = rows.new_empty(self._capacity, *rows.shape[1:])
         for time, row in zip(times, rows, strict=True):
             place = len(self._rows)
             if place == self._capacity:
                 _, place = self._rows.popitem(last=False)
-            self._table[place] = row
+            self._with_place(place, row)[place] = row
             self._rows[time] = place
+
+    def _with_place(self, place: int, row: Tensor) -> Tensor:
+        """The table, doubled where it is too small: at full size a row is 1.9 MB."""
+        table = self._table
+        if table is None or place >= len(table):
+            num_rows = min(max(_FIRST_ROWS, 2 * place), self._capacity)
+            grown = row.new_empty(num_rows, *row.shape)
+            if table is not None:
+                grown[: len(table)] = table
+            self._table = table = grown
+        return table
