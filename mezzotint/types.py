@@ -75,6 +75,7 @@ class Request:
     previews: int = 0  # looks at the unfinished picture, the first after step 1
     format: Format = "png"
     metadata: MetadataLevel = "full"
+    empty_prompt: bool = False  # an empty prompt is meant, and no mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -118,6 +119,9 @@ class FakeRunner:
         self.spec = spec
         self._draw = draw
         self._device = threading.Lock() if one_device else nullcontext()
+        self.seen: deque[Recipe] | list[Recipe] = deque(
+            maxlen=99
+        )  # the newest that it was asked for
         self._ids = itertools.count()
         self._recorder = Recorder(About("cpu", "fp32", "host", lambda: {"weights": 1, "slots": 2}))
         self._lock = threading.Lock()
@@ -162,6 +166,7 @@ class FakeRunner:
     def _admit(self, request: Request) -> EngineTicket:
         recipe = resolve(request, self.spec)
         count_tokens(recipe.prompt)
+        self.seen.append(recipe)
         timeline = Timeline(time.monotonic())
         return EngineTicket(
             next(self._ids), recipe, self._cancel, request=request, timeline=timeline

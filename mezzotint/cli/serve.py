@@ -79,6 +79,15 @@ MaxQueue = Annotated[
     ),
 ]
 
+Compat = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Another program's API to serve too: a1111. May be repeated.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
 Open = Annotated[
     bool,
     typer.Option("--open", help="Open the web page in the browser.", rich_help_panel=_SERVER),
@@ -103,6 +112,7 @@ def serve(
     root_path: RootPath = "",
     allowed_host: AllowedHost = None,
     max_queue: MaxQueue = None,
+    compat: Compat = None,
     data_dir: DataDir = None,
     open_page: Open = False,
     replay: Replay = None,
@@ -155,6 +165,7 @@ def serve(
             aliases=_aliases(config.model),
             allowed_hosts=hosts,
             root_path=root_path,
+            compat=_checked_compat(compat or ()),
             max_queue=max_queue or MAX_QUEUE,
             fixed=_fixed(loaded, max_queue),
             running=start_values(config),
@@ -246,6 +257,13 @@ def _allowed(host: str, names: Iterable[str]) -> tuple[str, ...]:
         if not name or set(name) & set("*/:@ "):
             raise ConfigError(f"--allowed-host {name!r} is no host name; give one like pics.lan")
     return (host, *names)
+
+
+def _checked_compat(names: Iterable[str]) -> frozenset[str]:
+    for name in names:
+        if name != "a1111":
+            raise ConfigError(f"--compat {name!r} is not known; there is a1111")
+    return frozenset(names)
 
 
 def _checked_root(path: str) -> str:

@@ -147,7 +147,7 @@ def _check_prompts(request: Request, guidance: float) -> None:
     ):
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise RequestError(f"the {name} is not valid Unicode (a lone surrogate); correct it")
-    if not request.prompt.strip():
+    if not request.prompt.strip() and not request.empty_prompt:
         raise RequestError("the prompt is empty; say what to draw")
     if request.negative_prompt and guidance == 0.0:
         raise RequestError(

@@ -15,6 +15,8 @@ from pydantic import BaseModel
 
 from mezzotint.server import errors
 from mezzotint.server.capabilities import capabilities_router
+from mezzotint.server.compat.a1111 import a1111_router
+from mezzotint.server.compat.hugging_face import hugging_face_router
 from mezzotint.server.edge import Edge
 from mezzotint.server.frame import Frame
 from mezzotint.server.gpus import Gpus
@@ -104,6 +106,9 @@ def create_app(
         created=int(time.time()),
     )
     app.include_router(openai_router(service))
+    app.include_router(hugging_face_router(service))
+    if "a1111" in settings.compat:
+        app.include_router(a1111_router(service))
     app.include_router(health_router(source))
     app.include_router(metrics_router(metrics))
     app.include_router(capabilities_router(source, history=history is not None))

@@ -41,6 +41,12 @@ class Feed:
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[Look | int | None] = asyncio.Queue()
         self._tickets: Sequence[Ticket] = ()
+        self._steps: dict[int, int] = {}
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """(done, all) denoise steps of all pictures together."""
+        return sum(self._steps.values()), sum(ticket.recipe.steps for ticket in self._tickets)
 
     def watch(self, tickets: Sequence[Ticket]) -> None:
         """Hear of these from now on; from any thread, and once."""
@@ -48,6 +54,7 @@ class Feed:
         # Not asyncio.wrap_future: cancelling its wrapper would cancel the runner's own future.
         for index, ticket in enumerate(tickets):
             ticket.on_progress(_Looks(self, ticket.recipe))
+            ticket.on_progress(partial(self._on_step, index))
             ticket.future.add_done_callback(partial(self._on_end, index))
 
     def put(self, item: Look | int) -> None:
@@ -89,6 +96,10 @@ class Feed:
         """Cancel what is not finished."""
         for ticket in self._tickets:
             ticket.cancel()
+
+    def _on_step(self, index: int, progress: Progress) -> None:
+        if progress.stage == "denoise":
+            self._steps[index] = progress.step
 
     def _on_end(self, index: int, _: Future[Image]) -> None:
         self.put(index)

@@ -58,7 +58,7 @@ def openai_router(service: ImagesService) -> APIRouter:
         description="Answers when all pictures are finished. They are cancelled when the client "
         "disconnects. With an Accept header of image/png, image/webp or image/jpeg the answer is "
         "the file itself, with X-Seed and Server-Timing headers.",
-        dependencies=[Depends(_json_only)],
+        dependencies=[Depends(json_only)],
         responses={200: {"model": ImagesResponse, "content": _BINARY | _EVENTS}, **ERRORS},
     )
     async def generate(call: GenerationRequest, http: HttpRequest) -> Response:
@@ -96,26 +96,41 @@ def openai_router(service: ImagesService) -> APIRouter:
 
 
 async def _generate(service: ImagesService, call: GenerationRequest, http: HttpRequest) -> Response:
-    served = service.source.get()
-    spec = served.runner.spec
-    check_model(call.model, served_names(spec, service.aliases))
+    service.source.get()  # a 503 comes before anything that is wrong with the call
     if call.partial_images and not call.stream:
         raise invalid("only a stream has room for partial images; add stream", "partial_images")
     raw = _raw_format(call, http)
     format = raw or call.output_format or "png"
-    terms = terms_of(http, call.priority or 0)
-    started = time.monotonic()
-    try:
-        requests = to_requests(call, spec, format, service.tuning.now.metadata)
-        feed = await service.queue.submit(requests, terms)
-    except MezzotintError as error:
-        raise explain(error, http.state.request_id) from error
-    answer = Answer(call, http, served, format, service.results, started)
+    answer, feed = await _begin(service, call, http, format)
     if call.stream:
         http.state.outcome = "cancelled"  # until the last event is out
         return events.EventStream(_events(answer, feed), feed.cancel)
     images = await _collect(answer, feed)
     return answer.raw(images[0]) if raw else answer.document(images)
+
+
+async def generate_file(
+    service: ImagesService, call: GenerationRequest, http: HttpRequest, format: Format
+) -> Response:
+    """Make one picture and answer with its file."""
+    answer, feed = await _begin(service, call, http, format)
+    return answer.raw((await _collect(answer, feed))[0])
+
+
+async def _begin(
+    service: ImagesService, call: GenerationRequest, http: HttpRequest, format: Format
+) -> tuple[Answer, Feed]:
+    """Let a call's pictures in; ApiError."""
+    served = service.source.get()
+    check_model(call.model, served_names(served.runner.spec, service.aliases))
+    terms = terms_of(http, call.priority or 0)
+    started = time.monotonic()
+    try:
+        requests = to_requests(call, served.runner.spec, format, service.tuning.now.metadata)
+        feed = await service.queue.submit(requests, terms)
+    except MezzotintError as error:
+        raise explain(error, http.state.request_id) from error
+    return Answer(call, http, served, format, service.results, started), feed
 
 
 async def _collect(answer: Answer, feed: Feed) -> list[Image]:
@@ -166,12 +181,18 @@ def _content(service: ImagesService, link: Link) -> Response:
     return Response(result.data, headers=headers, media_type=MEDIA[result.format])
 
 
-def _raw_format(call: GenerationRequest, http: HttpRequest) -> Format | None:
-    """The file format an Accept header puts first; None for JSON."""
+def format_of(http: HttpRequest) -> Format | None:
+    """The file format an Accept header puts first."""
     first = http.headers.get("accept", "").split(",")[0].split(";")[0].strip().lower()
-    format = _FORMATS.get(first)
+    return _FORMATS.get(first)
+
+
+def _raw_format(call: GenerationRequest, http: HttpRequest) -> Format | None:
+    """The file format an Accept header puts first, where the call goes with it; None for JSON."""
+    format = format_of(http)
     if format is None:
         return None
+    first = MEDIA[format]
     if call.output_format not in (None, format):
         raise invalid(f"output_format and the Accept header {first} differ", "output_format")
     if (call.n or 1) > 1:
@@ -183,7 +204,7 @@ def _raw_format(call: GenerationRequest, http: HttpRequest) -> Format | None:
     return format
 
 
-async def _json_only(http: HttpRequest) -> None:
+async def json_only(http: HttpRequest) -> None:
     """Pages of other sites can send forms and plain text unasked, JSON never."""
     media = http.headers.get("content-type", "").split(";")[0].strip().lower()
     if media != "application/json":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from base64 import b64decode
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ _PAGE = r"/|/assets/[A-Za-z0-9_.-]+|/favicon\.svg|/theme\.js|/licences\.txt"
 OPEN = re.compile(
     rf"/health|/ready|/v1/images/[A-Za-z0-9_-]{{1,64}}/content|/api/v1/session|{_PAGE}"
 )
+BASIC = "/sdapi/v1/"  # A1111's clients know no other way; no browser is ever asked for it
 _SAFE = frozenset({"GET", "HEAD"})  # change nothing
 
 BODY_S = 30  # to send a body, whatever its size
@@ -92,7 +94,9 @@ class Gate:
         """Whose call it is; None: nobody's, at an address that is open. ApiError 401, 403."""
         if not self._keys.required:
             return ANYONE
-        caller = self._by_key(headers) if "authorization" in headers else self._by_session(scope)
+        caller = (
+            self._by_key(scope, headers) if "authorization" in headers else self._by_session(scope)
+        )
         if caller is not None or OPEN.fullmatch(route_path(scope)):
             return caller
         raise ApiError(
@@ -102,9 +106,14 @@ class Gate:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
-    def _by_key(self, headers: Headers) -> Caller | None:
+    def _by_key(self, scope: Scope, headers: Headers) -> Caller | None:
         scheme, _, key = headers["authorization"].partition(" ")
-        return self._keys.find(key.strip()) if scheme.lower() == "bearer" else None
+        if scheme.lower() == "bearer":
+            return self._keys.find(key.strip())
+        if scheme.lower() == "basic" and route_path(scope).startswith(BASIC):
+            password = _password(key.strip())
+            return None if password is None else self._keys.find(password)
+        return None
 
     def _by_session(self, scope: Scope) -> Caller | None:
         """The cookie's caller. The browser adds it by itself: it must be our own page that asks."""
@@ -135,6 +144,14 @@ def route_path(scope: Scope) -> str:
     if root and (path == root or path.startswith(f"{root}/")):
         return path[len(root) :]
     return path
+
+
+def _password(credentials: str) -> str | None:
+    """The password of Basic credentials, which is the key; the user's name may be any."""
+    try:
+        return b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return None
 
 
 def _by_own_page(method: str, headers: Headers) -> bool:

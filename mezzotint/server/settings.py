@@ -22,6 +22,7 @@ class Settings:
     keys: Keyring = field(default_factory=NoKeys)
     aliases: tuple[str, ...] = ()  # names clients may use besides the model's own
     allowed_hosts: tuple[str, ...] = ()  # host names besides localhost and IP addresses
+    compat: frozenset[str] = frozenset()  # other programs' APIs that are served: "a1111"
     root_path: str = ""  # where a reverse proxy mounts the server, as in /pictures
     max_queue: int = MAX_QUEUE  # pictures accepted and not finished
     fixed: frozenset[str] = frozenset()  # settings that no admin may change

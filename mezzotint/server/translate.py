@@ -103,8 +103,8 @@ def _guidance(call: GenerationRequest) -> float | None:
     """In diffusers' meaning, g = CFG - 1, which is the engine's."""
     given = {
         "guidance_scale": call.guidance_scale,
-        "true_cfg_scale": _from_cfg(call.true_cfg_scale),
-        "cfg_scale": _from_cfg(call.cfg_scale),
+        "true_cfg_scale": from_cfg(call.true_cfg_scale),
+        "cfg_scale": from_cfg(call.cfg_scale),
     }
     named = {name: value for name, value in given.items() if value is not None}
     if len(named) > 1:
@@ -112,7 +112,8 @@ def _guidance(call: GenerationRequest) -> float | None:
     return next(iter(named.values()), None)
 
 
-def _from_cfg(weight: float | None) -> float | None:
+def from_cfg(weight: float | None) -> float | None:
+    """Guidance of a CFG weight, which other programs count by."""
     return None if weight is None else weight - 1.0
 
 

@@ -147,6 +147,7 @@ def test_one_server_holds_a_data_folder(tmp_path: Path) -> None:
         (("--host", "192.0.2.1", "--api-key", "k"), "--host 192.0.2.1"),
         (("--api-key", "two words"), "API key"),
         (("--device", "tpu"), "device"),
+        (("--compat", "comfyui"), "--compat 'comfyui'"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(arguments: tuple[str, ...], words: str) -> None:

@@ -31,7 +31,7 @@ SKIPPED = ("positive_data_acceptance",)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = DataFolder(tmp_path_factory.mktemp("data"))
-    settings = Settings(keys=FixedKeys([KEY]))
+    settings = Settings(keys=FixedKeys([KEY]), compat=frozenset({"a1111"}))
     with Database(folder.database) as database:
         history = History(Gallery(database, folder.files))
         with serving(FakeRunner(), settings, history=history) as running:
@@ -64,6 +64,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         ("GET /api/v1/stats", GenerationMode.POSITIVE),  # its stream never ends: not here
         ("GET /api/v1/stats/history", GenerationMode.POSITIVE),
         ("GET /api/v1/stats/trace", GenerationMode.POSITIVE),
+        ("POST /models/{name}", GenerationMode.POSITIVE),
+        ("POST /models/{name}", GenerationMode.NEGATIVE),
+        ("POST /sdapi/v1/txt2img", GenerationMode.POSITIVE),
+        ("POST /sdapi/v1/txt2img", GenerationMode.NEGATIVE),
+        ("POST /sdapi/v1/options", GenerationMode.POSITIVE),
+        ("GET /sdapi/v1/progress", GenerationMode.POSITIVE),
+        ("POST /api/v1/inspect", GenerationMode.POSITIVE),
         ("GET /api/v1/session", GenerationMode.POSITIVE),
         ("POST /api/v1/session", GenerationMode.POSITIVE),
         ("POST /api/v1/session", GenerationMode.NEGATIVE),

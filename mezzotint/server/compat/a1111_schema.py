@@ -1,0 +1,148 @@
+"""What A1111's clients send, and what they are answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mezzotint.server.settings import MAX_PICTURES, MAX_PROMPT_CHARACTERS
+from mezzotint.types import MAX_SEED
+
+_Text = Annotated[str, Field(max_length=MAX_PROMPT_CHARACTERS)]
+_Word = Annotated[str, Field(max_length=200)]
+_Count = Annotated[int, Field(ge=1, le=MAX_PICTURES)]
+_Side = Annotated[int, Field(ge=16, le=65_536)]
+_AnyInteger = Annotated[int, Field(ge=-MAX_SEED, le=MAX_SEED)]
+_AnyNumber = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+
+_HIRES: Any = Field(None, description="Has no effect without enable_hr.")
+_SUBSEED: Any = Field(None, description="Has no effect without a subseed.")
+_SAMPLING: Any = Field(None, description="Has no effect on this sampler.")
+
+
+class Txt2Img(BaseModel):
+    """A1111's request; null and what is left out mean the model's own. Others are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prompt: _Text | None = Field("", description="What to draw; may be empty.")
+    negative_prompt: _Text | None = Field(
+        "", description="What to keep out; without effect at a CFG scale of 1."
+    )
+    steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Denoise steps.")
+    cfg_scale: Annotated[float, Field(ge=1, le=101, allow_inf_nan=False)] | None = Field(
+        None, description="The CFG weight, neg + c (pos - neg): 1 is off."
+    )
+    width: _Side | None = Field(None, description="px, with height.")
+    height: _Side | None = Field(None, description="px, with width.")
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = Field(
+        -1, description="-1: drawn at random; `info` says which."
+    )
+    batch_size: _Count | None = Field(1, description="Pictures, times n_iter at most 10.")
+    n_iter: _Count | None = Field(1, description="Pictures, times batch_size at most 10.")
+    sampler_name: _Word | None = Field(None, description="One that /sdapi/v1/samplers lists.")
+    sampler_index: _Word | None = Field(None, description="An old name of sampler_name.")
+    scheduler: _Word | None = Field(None, description="Only automatic.")
+    send_images: bool = Field(True, description="false: only `info` is answered.")
+    override_settings: dict[str, Any] | None = Field(
+        None, max_length=20, description="Only with the values that /sdapi/v1/options has."
+    )
+    # Without effect on the picture here: taken as they come.
+    save_images: bool = Field(False, description="Has no effect.")
+    do_not_save_samples: bool = Field(False, description="Has no effect.")
+    do_not_save_grid: bool = Field(False, description="Has no effect.")
+    override_settings_restore_afterwards: bool = Field(True, description="Has no effect.")
+    denoising_strength: _AnyNumber | None = _HIRES
+    subseed: _AnyInteger | None = Field(-1, description="Has no effect at subseed_strength 0.")
+    seed_resize_from_h: _AnyInteger | None = _SUBSEED
+    seed_resize_from_w: _AnyInteger | None = _SUBSEED
+    firstphase_width: _AnyInteger | None = _HIRES
+    firstphase_height: _AnyInteger | None = _HIRES
+    hr_scale: _AnyNumber | None = _HIRES
+    hr_upscaler: _Word | None = _HIRES
+    hr_second_pass_steps: _AnyInteger | None = _HIRES
+    hr_resize_x: _AnyInteger | None = _HIRES
+    hr_resize_y: _AnyInteger | None = _HIRES
+    hr_checkpoint_name: _Word | None = _HIRES
+    hr_sampler_name: _Word | None = _HIRES
+    hr_scheduler: _Word | None = _HIRES
+    hr_prompt: _Text | None = _HIRES
+    hr_negative_prompt: _Text | None = _HIRES
+    eta: _AnyNumber | None = _SAMPLING
+    s_churn: _AnyNumber | None = _SAMPLING
+    s_tmax: _AnyNumber | None = _SAMPLING
+    s_tmin: _AnyNumber | None = _SAMPLING
+    s_noise: _AnyNumber | None = _SAMPLING
+    script_args: list[Any] | None = Field(
+        None, max_length=1000, description="Has no effect without a script."
+    )
+    # Would change the picture in ways that are not here: refused unless off.
+    enable_hr: bool | None = Field(False, description="Only false.")
+    restore_faces: bool | None = Field(False, description="Only false.")
+    tiling: bool | None = Field(False, description="Only false.")
+    subseed_strength: _AnyNumber | None = Field(0, description="Only 0.")
+    styles: list[_Word] | None = Field(None, max_length=100, description="Only empty.")
+    script_name: _Word | None = Field(None, description="Only empty.")
+    alwayson_scripts: dict[str, Any] | None = Field(None, max_length=100, description="Only empty.")
+
+
+OFF = (
+    "enable_hr",
+    "restore_faces",
+    "tiling",
+    "subseed_strength",
+    "styles",
+    "script_name",
+    "alwayson_scripts",
+)
+
+
+class Txt2ImgAnswer(BaseModel):
+    """Finished pictures; those before an interruption, when there was one."""
+
+    images: list[str] = Field(description="PNG files in base64, in the order of their seeds.")
+    parameters: dict[str, Any] = Field(description="What was asked, with every choice made.")
+    info: str = Field(description="A JSON document: seeds, sizes, infotexts.")
+
+
+class ProgressState(BaseModel):
+    """A1111's state of its one job; here of the caller's newest."""
+
+    skipped: bool
+    interrupted: bool
+    job: str
+    job_count: int = Field(description="Pictures.")
+    job_timestamp: str
+    job_no: int = Field(description="Pictures that are finished.")
+    sampling_step: int
+    sampling_steps: int
+
+
+class Progress(BaseModel):
+    """How far the caller's newest call is."""
+
+    progress: float = Field(description="0 to 1; 0 when nothing runs.")
+    eta_relative: float = Field(description="Seconds until it is finished; 0: not known.")
+    state: ProgressState
+    current_image: str | None = Field(description="The newest look at it, a PNG in base64.")
+    textinfo: str | None
+
+
+class Sampler(BaseModel):
+    """A way to draw."""
+
+    name: str
+    aliases: list[str]
+    options: dict[str, str]
+
+
+class SdModel(BaseModel):
+    """A model that is served."""
+
+    title: str
+    model_name: str
+    hash: str
+    sha256: str
+    filename: str
+    config: str | None
