@@ -109,14 +109,14 @@ class Txt2ImgAnswer(BaseModel):
 class ProgressState(BaseModel):
     """A1111's state of its one job; here of the caller's newest."""
 
-    skipped: bool
-    interrupted: bool
-    job: str
+    skipped: bool = Field(description="Always false.")
+    interrupted: bool = Field(description="The call is ending.")
+    job: str = Field(description="txt2img, or empty when nothing runs.")
     job_count: int = Field(description="Pictures.")
-    job_timestamp: str
+    job_timestamp: str = Field(description="When it began, local time, as 20261125145500.")
     job_no: int = Field(description="Pictures that are finished.")
-    sampling_step: int
-    sampling_steps: int
+    sampling_step: int = Field(description="Steps done of each, when all are drawn together.")
+    sampling_steps: int = Field(description="Steps of each picture.")
 
 
 class Progress(BaseModel):
@@ -126,23 +126,23 @@ class Progress(BaseModel):
     eta_relative: float = Field(description="Seconds until it is finished; 0: not known.")
     state: ProgressState
     current_image: str | None = Field(description="The newest look at it, a PNG in base64.")
-    textinfo: str | None
+    textinfo: str | None = Field(description="Always null.")
 
 
 class Sampler(BaseModel):
     """A way to draw."""
 
-    name: str
-    aliases: list[str]
-    options: dict[str, str]
+    name: str = Field(description="As sampler_name takes it.")
+    aliases: list[str] = Field(description="Other names of it that are taken.")
+    options: dict[str, str] = Field(description="Always empty.")
 
 
 class SdModel(BaseModel):
     """A model that is served."""
 
-    title: str
-    model_name: str
-    hash: str
-    sha256: str
-    filename: str
-    config: str | None
+    title: str = Field(description="Name and hash, as the option sd_model_checkpoint has it.")
+    model_name: str = Field(description="As /v1/models lists it.")
+    hash: str = Field(description="The first ten digits of sha256.")
+    sha256: str = Field(description="Names the weights: a hash over their headers and sizes.")
+    filename: str = Field(description="The name with an ending; no path.")
+    config: str | None = Field(description="Always null.")
