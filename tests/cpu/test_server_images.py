@@ -38,7 +38,8 @@ class World:
         self.key, token = database.write(keys.add, "alice", "user", 1)
         self.user = {"Authorization": f"Bearer {token}"}
         self.ring = StoredKeys(database, FixedKeys(["k-admin"]))
-        source = RunnerSource(lambda: Served(FakeRunner(), count_tokens))
+        self.runner = FakeRunner()
+        source = RunnerSource(lambda: Served(self.runner, count_tokens))
         settings = Settings(keys=self.ring, root_path="/pics", allowed_hosts=("testserver",))
         self.app = create_app(source, settings, history=History(self.gallery))
         self.http = TestClient(self.app, headers=ADMIN)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import fake_runner
 import numpy as np
 import pytest
 from fake_runner import FakeRunner
@@ -90,7 +89,7 @@ def test_links_lose_their_pictures_when_there_is_no_room(
         data = world.http.post("/v1/images/generations", json=call).json()["data"]
         return [world.http.get(picture["url"]).status_code == 200 for picture in data]
 
-    monkeypatch.setattr(fake_runner, "_gradient", noise)
+    monkeypatch.setattr(world.runner, "_draw", noise)
     call = CALL | {"response_format": "url", "size": "256x256", "n": 8}
     assert alive() == [True] * 8
     assert world.http.patch(SETTINGS, json={"results_mib": 1}).status_code == 200
