@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
 import time
@@ -29,6 +30,7 @@ from mezzotint.types import (
     StepRange,
 )
 
+_log = logging.getLogger(__name__)
 _POLL_S = 0.05  # until a runner that is not ready is looked at again
 _PAUSE_S = 0.5  # after a runner gave a picture back
 _MAX_WAIT_S = 600
@@ -240,14 +242,22 @@ class Dispatcher:
 
     def _run(self) -> None:
         while not self._closed:
-            ready = self._supply.is_ready()
-            self._expire()
-            with self._changed:
-                place = self._take() if ready else None
-                if place is None:
-                    self._changed.wait(self._patience(ready))
-            if place is not None:
-                self._start(place)
+            try:
+                self._turn()
+            except Exception:  # one picture's defect must not end the thread that starts them all
+                _log.exception("a defect in the line")
+                time.sleep(_PAUSE_S)
+
+    def _turn(self) -> None:
+        """Start the next picture, or wait until something happens."""
+        ready = self._supply.is_ready()
+        self._expire()
+        with self._changed:
+            place = self._take() if ready else None
+            if place is None:
+                self._changed.wait(self._patience(ready))
+        if place is not None:
+            self._start(place)
 
     def _take(self) -> Place | None:
         """The next picture, if the runner has room; the caller holds the lock."""
@@ -313,9 +323,11 @@ class Dispatcher:
         image = _with_wait(future.result(), place)
         with self._changed:
             self._rate.finished(place.entry.cost, time.monotonic())
-        self._supply.on_picture(image)
         self._release(place)
-        place.succeed(image)
+        try:
+            self._supply.on_picture(image)
+        finally:  # a defect in counting must not keep a picture from whoever waits for it
+            place.succeed(image)
 
     def _over(self, place: Place, error: BaseException) -> None:
         """A picture was not made: it ends, unless that was the runner's fault alone."""

@@ -22,7 +22,15 @@ from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.images import StoredImage
 from mezzotint.jobs.order import MAX_PICTURES, Order, fingerprint, pin, requests_of
 from mezzotint.jobs.store import LOCAL, Job, NewJob
-from mezzotint.types import Cancelled, Image, Progress, RequestError, ResourceError
+from mezzotint.types import (
+    Cancelled,
+    Image,
+    MezzotintError,
+    Progress,
+    RequestError,
+    ResourceError,
+)
+from mezzotint.workers.errors import WorkerError
 
 _log = logging.getLogger(__name__)
 
@@ -267,7 +275,7 @@ class JobRunner:
         elif isinstance(kept, Cancelled):
             each.dropped = True
         else:
-            each.error = str(kept)
+            each.error = _sentence(kept, each.job)
         self._end_if_over(each)
 
     def _cancel(self, job_id: str) -> None:
@@ -359,6 +367,14 @@ class JobRunner:
             self._observe(event)
         except Exception:  # an observer's defect must not end the thread that keeps pictures
             _log.exception("an observer of jobs broke")
+
+
+def _sentence(error: BaseException, job: Job) -> str:
+    """Why a job failed, for its owner; what happened inside is for the log alone."""
+    if isinstance(error, MezzotintError) and not isinstance(error, WorkerError):
+        return str(error)
+    _log.error("a job's picture failed", exc_info=error, extra={"job": job.id})
+    return f"the server failed while making it; its log says why, under the job's id {job.id}"
 
 
 def _live(each: _Open, outlook: dict[int, Outlook]) -> LiveJob:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import orjson
+from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
 PING = KEEPALIVE_COMMENT
+ALLOWED_S = 15.0  # between two looks whether the caller may still listen
 PING_S = 15.0  # proxies close connections that are silent for 30 s or more
 
 
@@ -18,6 +22,20 @@ def event(name: str, data: Mapping[str, Any] | bytes, id: int | None = None) -> 
     text = data if isinstance(data, bytes) else orjson.dumps(data)
     number = None if id is None else str(id)
     return format_sse_event(event=name, data_str=text.decode(), id=number)
+
+
+async def while_allowed(
+    events: AsyncGenerator[bytes, None], allowed: Callable[[], bool]
+) -> AsyncIterator[bytes]:
+    """Pass events on until the caller is not allowed any more: keys are revoked, sessions end."""
+    checked = time.monotonic()
+    async with aclosing(events):
+        async for each in events:
+            if time.monotonic() - checked >= ALLOWED_S:
+                if not await run_in_threadpool(allowed):
+                    return
+                checked = time.monotonic()
+            yield each
 
 
 class EventStream(EventSourceResponse):

@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -118,12 +118,12 @@ class Hub:
                 loop.call_soon_threadsafe(bell.set)
 
 
-Snapshot = Callable[[int | None], Awaitable[tuple[bytes, bool]]]
+TakeSnapshot = Callable[[int | None], Awaitable[tuple[bytes, bool]]]
 
 
 async def stream(
-    hub: Hub, scope: Scope, since: int | None, snapshot: Snapshot
-) -> AsyncIterator[bytes]:
+    hub: Hub, scope: Scope, since: int | None, snapshot: TakeSnapshot
+) -> AsyncGenerator[bytes, None]:
     """Server-sent events after the id `since`, until the hub is closed or the scope's job is over.
 
     `snapshot(since)` says how things stand now, and whether that is the end of it. It comes first

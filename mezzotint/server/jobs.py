@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ class Jobs:
         self.tuning = tuning
         self.hub = Hub()
         self._root_path = root_path
+        self._lock = threading.Lock()  # opening, and the end
         self._runner: JobRunner | None = None
         self._settled_s: float | None = None
 
@@ -51,12 +53,15 @@ class Jobs:
 
     def open(self) -> None:
         """Begin to run jobs, those of an earlier server first."""
-        self._runner = JobRunner(self.gallery, self.queue.line, self._observe)
+        with self._lock:
+            if self._settled_s is None:  # it may be told to end while it loads
+                self._runner = JobRunner(self.gallery, self.queue.line, self._observe)
 
     def settle(self) -> None:
         """End the streams and start no more pictures of jobs: the server is about to end."""
-        self._settled_s = time.monotonic()
         self.hub.close()
+        with self._lock:
+            self._settled_s = time.monotonic()
         if self._runner is not None:
             self._runner.settle()
 

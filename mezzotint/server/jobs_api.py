@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from mezzotint.jobs import store
 from mezzotint.jobs.store import Job
 from mezzotint.server.errors import ApiError, explain, invalid
-from mezzotint.server.events import EventStream
+from mezzotint.server.events import EventStream, while_allowed
 from mezzotint.server.history import scope_of
-from mezzotint.server.hub import Scope, stream
+from mezzotint.server.hub import Hub, Scope, TakeSnapshot, stream
 from mezzotint.server.job_events import JOB_EVENT
 from mezzotint.server.job_schema import (
     JobCall,
@@ -165,8 +165,7 @@ def _add_streams(router: APIRouter, jobs: Jobs) -> None:
             shown = Snapshot(jobs=[found], complete=True)
             return shown.model_dump_json().encode(), over
 
-        since = None if last_event_id is None else int(last_event_id)
-        return EventStream(stream(jobs.hub, Scope(None, id), since, snapshot))
+        return _open(jobs.hub, Scope(None, id), last_event_id, snapshot, http)
 
     @router.get(
         "/events",
@@ -182,8 +181,14 @@ def _add_streams(router: APIRouter, jobs: Jobs) -> None:
             found = await run_in_threadpool(jobs.snapshot, key_id, since)
             return found.model_dump_json().encode(), False
 
-        since = None if last_event_id is None else int(last_event_id)
-        return EventStream(stream(jobs.hub, Scope(key_id), since, snapshot))
+        return _open(jobs.hub, Scope(key_id), last_event_id, snapshot, http)
+
+
+def _open(
+    hub: Hub, scope: Scope, last_event_id: str | None, snapshot: TakeSnapshot, http: Request
+) -> EventStream:
+    since = None if last_event_id is None else int(last_event_id)
+    return EventStream(while_allowed(stream(hub, scope, since, snapshot), http.state.allowed))
 
 
 def _find(jobs: Jobs, id: str, http: Request) -> Job:

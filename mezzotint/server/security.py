@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import b64decode
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -55,7 +56,8 @@ class Gate:
         try:
             self._check_host(headers)
             self._check_origin(headers)
-            scope["state"]["caller"] = self._caller(scope, headers)
+            caller = scope["state"]["caller"] = self._caller(scope, headers)
+            scope["state"]["allowed"] = partial(self._still, caller)  # for streams without an end
             limit = UPLOADS.get(route_path(scope), MAX_BODY_BYTES)
             receive = await _read_body(headers, receive, limit)
         except ApiError as error:
@@ -105,6 +107,12 @@ class Gate:
             code="invalid_api_key",
             headers={"WWW-Authenticate": "Bearer"},
         )
+
+    def _still(self, caller: Caller | None) -> bool:
+        """Whether a caller that was let in would be let in now."""
+        if caller is None or not self._keys.required:
+            return True
+        return caller is not ANYONE and self._keys.renew(caller) is not None
 
     def _by_key(self, scope: Scope, headers: Headers) -> Caller | None:
         scheme, _, key = headers["authorization"].partition(" ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
@@ -19,7 +19,7 @@ from mezzotint.jobs.database import Database
 from mezzotint.jobs.images import StoredImage
 from mezzotint.server.chronicle import Chronicle, Point, percentile
 from mezzotint.server.errors import ApiError, invalid
-from mezzotint.server.events import PING, PING_S, EventStream
+from mezzotint.server.events import PING, PING_S, EventStream, while_allowed
 from mezzotint.server.frame import (
     DeviceState,
     FramePicture,
@@ -143,6 +143,7 @@ def stats_router(watcher: Watcher, queue: Queue, database: Database | None) -> A
         },
     )
     async def follow(
+        http: Request,
         after: Annotated[
             str | None, Query(pattern=_ID, description="The id of the last frame known.")
         ] = None,
@@ -150,7 +151,8 @@ def stats_router(watcher: Watcher, queue: Queue, database: Database | None) -> A
             str | None, Header(description="The same, as browsers send it when they reconnect.")
         ] = None,
     ) -> EventStream:
-        return EventStream(_follow(watcher, last_event_id or after), lambda: None)
+        frames = _follow(watcher, last_event_id or after)
+        return EventStream(while_allowed(frames, http.state.allowed))
 
     return router
 
@@ -166,7 +168,7 @@ def _picture_of(
     return None if found is None else images.get(connection, found.id, scope_of(http))
 
 
-async def _follow(watcher: Watcher, after: str | None) -> AsyncIterator[bytes]:
+async def _follow(watcher: Watcher, after: str | None) -> AsyncGenerator[bytes, None]:
     number = watcher.read(lambda _, count: count)
     if after is not None:
         boot, _, last = after.partition(".")

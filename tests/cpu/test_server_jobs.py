@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from fake_runner import FakeRunner, count_tokens
 from serving import LIMIT_S, Running, serving, until
 
@@ -18,11 +20,14 @@ from mezzotint.jobs import keys
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.place import DataFolder
+from mezzotint.server import events as server_events
 from mezzotint.server.history import History
 from mezzotint.server.hub import Hub, Scope
 from mezzotint.server.keys import FixedKeys, StoredKeys
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import Served
+from mezzotint.types import ResourceError
+from mezzotint.workers.errors import WorkerError
 
 API = "/api/v1"
 CALL = {"prompt": "a red apple", "width": 64, "height": 64, "steps": 2, "seed": 7}
@@ -220,12 +225,19 @@ def test_a_running_and_a_waiting_job_are_cancelled_and_a_done_one_is_not(tmp_pat
         assert world.http.post(f"{API}/jobs/none/cancel").status_code == 404
 
 
-def test_a_failed_job_says_why(tmp_path: Path) -> None:
-    with world_of(tmp_path, FakeRunner(error=ValueError("a defect"))) as world:
+def test_a_failed_job_says_why_and_nothing_of_our_insides(tmp_path: Path) -> None:
+    runner = FakeRunner(error=ResourceError("memory ran out; ask for a smaller size"))
+    with world_of(tmp_path, runner) as world:
         job = world.wait(world.post()["id"])
-        assert (job["state"], job["error"]) == ("failed", "a defect")
+        assert (job["state"], job["error"]) == ("failed", "memory ran out; ask for a smaller size")
         listed = world.http.get(f"{API}/jobs", params={"state": "failed"}).json()["jobs"]
         assert [each["id"] for each in listed] == [job["id"]]
+        for defect in (ValueError("at /secret/place"), WorkerError("KeyError: /secret/place")):
+            runner.error = defect
+            job = world.wait(world.post()["id"])
+            assert job["state"] == "failed"
+            assert "secret" not in job["error"]
+            assert job["id"] in job["error"]
 
 
 def test_jobs_are_taken_while_the_weights_load(tmp_path: Path) -> None:
@@ -365,6 +377,49 @@ def test_users_see_their_own_and_admins_all(tmp_path: Path) -> None:
             assert admin.post(priority=3)["request"]["priority"] == 3
             assert admin.http.post(f"{API}/jobs/{id}/cancel").status_code == 200
             assert ada.wait(id)["state"] == "cancelled"
+        ring.close()
+
+
+def test_a_stream_that_is_cut_again_and_again_tells_everything_once(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    with world_of(tmp_path, FakeRunner(step_s=0.003)) as world:
+        with listening(world.http) as events:
+            last = next(events).id
+        ids = [world.post(n=2, seed=10 * i)["id"] for i in range(12)]
+        seen: list[Event] = []
+        while len([event for event in seen if event.name == "done"]) < len(ids):
+            with listening(world.http, since=last) as events:
+                for _ in range(rng.randint(1, 9)):
+                    seen.append(next(events))
+                    last = seen[-1].id
+                    if [event.name for event in seen].count("done") == len(ids):
+                        break
+        assert "snapshot" not in [event.name for event in seen]
+        for id in ids:
+            own = [event.name for event in seen if event.data["job_id"] == id]
+            assert own[-1] == "done"
+            assert (own.count("started"), own.count("image")) == (1, 2)
+            assert own.count("progress") <= 4
+
+
+def test_a_stream_ends_when_its_key_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_events, "ALLOWED_S", 0.0)
+    place = DataFolder(tmp_path)
+    with Database(place.database) as database:
+        key, token = database.write(keys.add, "ada", "user", 1)
+        ring = StoredKeys(database, FixedKeys(["k-admin"]))
+        history = History(Gallery(database, place.files))
+        runner = FakeRunner(step_s=0.05)
+        with serving(runner, Settings(keys=ring), history=history, wait=False) as running:
+            ada = World(running, {"Authorization": f"Bearer {token}"})
+            until(lambda: ada.http.post(f"{API}/jobs", json=CALL).status_code == 202)
+            ada.post(steps=40)
+            with listening(ada.http) as told:
+                until(lambda: next(told).name == "progress")
+                database.write(keys.revoke, key.id, 2)
+                assert "done" not in [event.name for event in told]  # it ends before its job
         ring.close()
 
 
