@@ -1,0 +1,78 @@
+"""Batch production: many prompts, one bar, a zip at the end."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+from site_server import Site
+from test_generate import generate, set_number
+
+LINES = "a cat\n\n一只狗\na fox\n"
+
+
+def begin(page: Page, lines: str = LINES, steps: str = "1") -> None:
+    page.get_by_text("Batch", exact=True).click()
+    page.get_by_label("Prompts, one a line").fill(lines)
+    set_number(page, "Steps", steps)
+
+
+def test_prompts_times_seeds_with_one_bar_and_a_zip(page: Page, site: Site) -> None:
+    begin(page)
+    set_number(page, "Seeds each", "12")
+    expect(page.get_by_text("3 prompts, 36 pictures")).to_be_visible()
+    expect(generate(page)).to_have_text("Generate 36 pictures")
+    set_number(page, "Seeds each", "2")
+    page.get_by_label("Seed", exact=True).fill("100")
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    expect(batch.get_by_text("6 of 6 pictures")).to_be_visible()
+    expect(batch.get_by_role("progressbar")).to_have_js_property("value", 6)
+    with page.expect_download() as download:
+        batch.get_by_role("button", name="Download as zip").click()
+    assert len(zipfile.ZipFile(download.value.path()).namelist()) == 6
+    jobs = site.jobs()
+    assert {job["request"]["prompt"] for job in jobs} == {"a cat", "一只狗", "a fox"}
+    assert {image["seed"] for job in jobs for image in job["images"]} == {100, 101}
+    batch.get_by_role("button", name="Dismiss").click()
+    expect(batch).to_have_count(0)
+
+
+def test_prompts_come_from_a_file(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text("a cow\r\na pig\r\n", encoding="utf-8")
+    page.get_by_text("Batch", exact=True).click()
+    page.get_by_label("From a text file").set_input_files(tmp_path / "prompts.txt")
+    expect(page.get_by_text("2 prompts, 2 pictures")).to_be_visible()
+
+
+def test_a_reload_in_mid_batch_asks_for_nothing_twice(page: Page, site: Site) -> None:
+    begin(page, "\n".join(f"a cat {number}" for number in range(12)), steps="12")
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    expect(batch.get_by_text("of 12 pictures")).to_be_visible()
+    page.reload()
+    expect(batch.get_by_text("12 of 12 pictures")).to_be_visible()
+    jobs = site.jobs()
+    assert len(jobs) == 12
+    assert len({job["request"]["prompt"] for job in jobs}) == 12
+
+
+def test_more_than_the_queue_holds_waits_for_room(page: Page, site: Site) -> None:
+    site.call("PATCH", "/api/v1/settings", {"max_queue": 2})
+    try:
+        begin(page, "\n".join(["a cat"] * 5))
+        generate(page).click()
+        batch = page.get_by_role("region", name="Batch")
+        expect(batch.get_by_text("5 of 5 pictures")).to_be_visible()
+    finally:
+        site.call("PATCH", "/api/v1/settings", {"max_queue": 64})
+
+
+def test_a_batch_is_cancelled_as_one(page: Page) -> None:
+    begin(page, "\n".join(["a cat"] * 6), steps="100")
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    batch.get_by_role("button", name="Cancel the batch").click()
+    expect(batch.get_by_text("not made")).to_be_visible()
+    expect(batch.get_by_role("button", name="Dismiss")).to_be_visible()

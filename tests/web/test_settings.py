@@ -1,0 +1,103 @@
+"""Settings, keys, signing in, and what a page says of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import watch
+from playwright.sync_api import Browser, Page, expect
+from site_server import Site
+
+KEY = "k-0123456789abcdef"
+
+
+def test_language_and_theme_are_chosen_and_kept(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/#/settings")
+    page.get_by_text("中文", exact=True).last.click()
+    expect(page.get_by_role("heading", name="高级设置")).to_be_visible()
+    page.get_by_text("深色", exact=True).click()
+    page.reload()
+    expect(page.get_by_role("heading", name="高级设置")).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    dark = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    page.get_by_text("浅色", exact=True).click()
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") != dark
+
+
+def test_settings_say_when_they_count(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/#/settings")
+    queue = page.get_by_role("spinbutton", name="Pictures accepted and not finished")
+    queue.fill("128")
+    queue.press("Enter")
+    expect(page.get_by_text("Saved")).to_be_visible()
+    names = {s["name"]: s["value"] for s in site.call("GET", "/api/v1/settings")["settings"]}
+    assert names["max_queue"] == 128
+    page.get_by_role("button", name="Back to 64").click()
+    expect(queue).to_have_value("64")
+    queue.fill("0")
+    queue.press("Enter")
+    expect(page.get_by_text("max_queue must be a whole number from 1 to 10000")).to_be_visible()
+    producer = page.get_by_label("The producer named in the AI-content marks")
+    producer.fill("me")
+    producer.press("Enter")
+    expect(page.get_by_text("until then: mezzotint")).to_be_visible()
+    page.get_by_role("button", name="Back to mezzotint").click()
+    expect(page.get_by_text("until then")).to_have_count(0)
+
+
+def test_about_says_what_runs(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/#/about")
+    for text in ("mezzotint-small", "Apache-2.0", "cpu"):
+        expect(page.get_by_text(text).first).to_be_visible()
+    with page.expect_response("**/licences.txt") as answer:
+        page.get_by_role("link", name="licences").click()
+    assert "SIL OPEN FONT LICENSE" in answer.value.text()
+
+
+@pytest.fixture
+def closed(browser: Browser, tmp_path: Path) -> Iterator[tuple[Site, Page]]:
+    """A server that takes keys, and a page at it."""
+    site = Site(tmp_path, key=KEY)
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    faults = watch(page)
+    page.goto(site.url)
+    yield site, page
+    assert faults == []
+    context.close()
+    site.kill()
+
+
+def test_a_server_with_keys_asks_for_one(closed: tuple[Site, Page]) -> None:
+    site, page = closed
+    key = page.get_by_label("Key", exact=True)
+    key.fill("wrong")
+    key.press("Enter")
+    expect(page.get_by_text("This key is not valid here")).to_be_visible()
+    key.fill(KEY)
+    key.press("Enter")
+    expect(page.locator("form button[type=submit]")).to_have_text("Generate")
+    assert page.evaluate("document.cookie") == "", "a script can read the session"
+    page.get_by_label("Prompt", exact=True).fill("a cat")
+    page.get_by_label("Prompt", exact=True).press("Control+Enter")
+    expect(page.locator("article")).to_have_attribute("data-state", "done")
+
+    page.goto(f"{site.url}/#/settings")
+    expect(page.get_by_text("Signed in as operator")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("alice")
+    page.get_by_role("button", name="Make a key").click()
+    made = page.locator(".made code")
+    expect(made).not_to_be_empty()
+    secret = made.inner_text()
+    assert site.call("GET", "/api/v1/session", key=secret)["name"] == "alice"
+
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Key", exact=True).fill(secret)
+    page.get_by_role("button", name="Sign in").click()
+    expect(
+        page.get_by_text("The server's settings and keys are for administrators")
+    ).to_be_visible()
+    page.goto(f"{site.url}/#/gallery")
+    expect(page.get_by_text("No pictures yet")).to_be_visible()  # alice sees her own
