@@ -1,12 +1,13 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
+import { budget } from "./budget.ts";
 import { licences } from "./licences.ts";
 
 const server = process.env.MEZZOTINT_URL ?? "http://127.0.0.1:7860";
 
 export default defineConfig({
   base: "./", // the server says in <base> where it is mounted
-  plugins: [svelte(), licences()],
+  plugins: [svelte(), licences(), budget()],
   build: {
     outDir: "../mezzotint/web",
     emptyOutDir: true,
