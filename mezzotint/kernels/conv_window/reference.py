@@ -17,9 +17,12 @@ def conv_window(
     first, last = max(start, 0), min(start + len(out), scale * len(x))
     out[: first - start] = 0.0
     out[last - start :] = 0.0
-    rows = torch.arange(first, last, device=x.device) // scale
-    y = x[rows]
+    if scale == 1:
+        y = x[first:last]
+    else:
+        rows = torch.arange(first, last, device=x.device) // scale
+        y = x[rows].repeat_interleave(scale, 1)
     if affine is not None:
-        y = functional.silu(y * affine[0] + affine[1], inplace=True)
-    out[first - start : last - start] = y if scale == 1 else y.repeat_interleave(scale, 1)
+        y = functional.silu(torch.addcmul(affine[1], y, affine[0]), inplace=True)
+    out[first - start : last - start] = y
     return out
