@@ -6,11 +6,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from mezzotint.cli import checks
 from mezzotint.cli.app import app
 from mezzotint.config import make
 from mezzotint.engine import device, missing_gpu
 from mezzotint.engine.device import choose_device
 from mezzotint.engine.missing_gpu import GpuFacts, why_no_gpu
+from mezzotint.kernels.attention import cuda
 from mezzotint.types import ResourceError
 
 NONE = GpuFacts(driver=None, num_devices=0, cuda="13.0", visible=None)
@@ -108,3 +110,15 @@ def test_the_facts_of_this_machine_can_be_read() -> None:
     facts = missing_gpu.read_facts()
     assert facts.cuda == torch.version.cuda
     assert facts.num_devices >= 0
+
+
+def test_the_doctor_names_a_faster_attention_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cuda, "has_fa4", lambda: False)
+    check = checks._attention(9)
+    assert (check.status, check.fix) == ("note", "pip install 'mezzotint[fa4]'")
+    assert check.found.startswith("cudnn, as flash-attn-4")
+    monkeypatch.setattr(cuda, "has_fa4", lambda: True)
+    assert checks._attention(9).found == "fa4"
+    assert checks._attention(8).found == cuda.DEFAULT[0]
