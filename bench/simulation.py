@@ -80,6 +80,10 @@ class Simulation:
         self._busy_s = 0.0
         self.outcome = Outcome()
 
+    @property
+    def _pending(self) -> int:
+        return len(self._line) + len(self._running)
+
     def run(self, arrivals_s: Iterable[float]) -> Outcome:
         """Let pictures arrive at these times, in order, and work until all are made."""
         for number, now_s in enumerate(arrivals_s):
@@ -99,10 +103,11 @@ class Simulation:
             self._work(now_s)
 
     def _arrive(self, number: int, now_s: float) -> None:
-        if self._meter.pending >= self._service.max_queue:
+        if self._pending >= self._service.max_queue:
             self.outcome.refused += 1
             return
-        self._meter.accepted(1, now_s)
+        if self._pending == 0:
+            self._meter.begin(now_s)
         self._line.append((number, now_s))
 
     def _work(self, now_s: float) -> None:
@@ -112,7 +117,8 @@ class Simulation:
 
     def _start(self, number: int, arrived_s: float, now_s: float) -> None:
         service = self._service
-        moment = self._meter.moment(self._busy_s, now_s)
+        pending = self._pending + 1  # itself, which is in neither place now
+        moment = self._meter.moment(pending, self._busy_s, now_s)
         steps = self._policy.choose(service.bounds, service.recipe.steps, moment)
         self._running[number] = (arrived_s, steps)
         self.outcome.given.append((arrived_s, steps))
@@ -142,7 +148,7 @@ class Simulation:
     def _finish(self, request: int, now_s: float) -> None:
         arrived_s, steps = self._running.pop(request)
         del self._ready_s[request]
-        self._meter.ended(True, now_s)
+        self._meter.made(now_s)
         ended_s = now_s + self._service.device.file_s
         self.outcome.made.append(Made(arrived_s, ended_s, steps))
 

@@ -1,7 +1,7 @@
 """Adaptive steps against a fixed rule and none, on the same arrivals, in simulated time.
 
 `python -m bench.steps --out bench/results/steps.jsonl --plot docs/images/steps.png`. The device is
-the newest measured row of one guided 1024 px picture of 40 steps; the scheduler, the policies and
+a measured row of one guided 1024 px picture of 40 steps (DEVICE); the scheduler, the policies and
 the meter are the server's own. A load of 1.5 means half as much again, where a trace is busiest, as
 the device makes with the steps that were asked.
 """
@@ -26,6 +26,7 @@ from mezzotint.models.recipe import resolve
 from mezzotint.types import Request, StepRange
 
 LOADS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+DEVICE = ("mezzotint", "1024px-40-guided", "2eebea7")  # system, workload, commit of its row
 TARGET_S = 20.0  # nearly three pictures as asked
 BOUNDS = StepRange(20, 60)
 PATIENCE_S = 60.0  # a picture that comes later counts as no good
@@ -60,11 +61,10 @@ def main() -> int:
 
 
 def measured_service() -> Service:
-    """One guided picture of Z-Image, at the speed of the newest row that was measured."""
+    """One guided picture of Z-Image, at the speed that was measured."""
     lines = (ROOT / "bench/results/pictures.jsonl").read_text(encoding="utf-8").splitlines()
-    wanted = ("mezzotint", "1024px-40-guided")
     rows = [json.loads(line) for line in lines]
-    row = [row for row in rows if (row["system"], row["workload"]) == wanted][-1]
+    (row,) = [r for r in rows if (r["system"], r["workload"], r["commit"]) == DEVICE]
     stages = row["stage_ms"]
     spec = describe_random_weights("z-image")
     asked = Request(prompt="x", width=1024, height=1024, steps=40, guidance=4.0, seed=0)

@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+from mezzotint.engine.record import Mark
 from mezzotint.engine.runner import Runner, Ticket
 from mezzotint.engine.ticket import HeldTicket
 from mezzotint.jobs.line import Entry, Line
 from mezzotint.jobs.rate import Rate
+from mezzotint.jobs.steps import ByQueue, LoadMeter
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import (
@@ -23,6 +25,7 @@ from mezzotint.types import (
     Image,
     MezzotintError,
     Progress,
+    Recipe,
     Request,
     RequestError,
     ResourceError,
@@ -35,6 +38,7 @@ _POLL_S = 0.05  # until a runner that is not ready is looked at again
 _PAUSE_S = 0.5  # after a runner gave a picture back
 _MAX_WAIT_S = 600
 _ORIGINS = 4096
+WAIT_TARGET_S = 10.0  # beyond such a wait, pictures that leave their steps open get fewer
 
 
 class QueueFullError(ResourceError):
@@ -111,9 +115,18 @@ class Dispatcher:
     not ready.
     """
 
-    def __init__(self, supply: Supply, bound: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        supply: Supply,
+        bound: Callable[[], int],
+        wait_target_s: Callable[[], float] = lambda: WAIT_TARGET_S,
+    ) -> None:
         self._supply = supply
         self._bound = bound
+        self._wait_target_s = wait_target_s
+        self._policy = ByQueue(wait_target_s())
+        self._meter = LoadMeter()
+        self._mark = Mark()  # how far the runner's observations have been read
         self._ids = itertools.count()
         self._changed = threading.Condition()
         self._line = Line()
@@ -193,7 +206,7 @@ class Dispatcher:
     def outlook(self) -> dict[int, Outlook]:
         """Every picture's position and time to go, by its place's id."""
         with self._changed:
-            left = {id: (1 - p.share) * p.entry.cost for id, p in self._running.items()}
+            left = {id: (1 - p.share) * self._cost(p.recipe) for id, p in self._running.items()}
             order, rate = self._line.order(), replace(self._rate)
         ahead = sum(left.values())
         known = {
@@ -222,7 +235,7 @@ class Dispatcher:
             id=number,
             key_id=terms.key_id,
             priority=terms.priority,
-            cost=self.spec.cost(recipe) * recipe.steps,
+            cost=self._cost(recipe),
             deadline=deadline,
         )
         # The seed may have been drawn just now: the ticket's recipe is what will be made.
@@ -230,7 +243,7 @@ class Dispatcher:
         return Place(id=number, recipe=recipe, ask_cancel=self._cancel, request=pinned, entry=entry)
 
     def _full(self, excess: int, bound: int) -> QueueFullError:
-        costs = [place.entry.cost for place in self._running.values()]
+        costs = [self._cost(place.recipe) for place in self._running.values()]
         costs += [entry.cost for entry in self._line.order()]
         wait_s = math.ceil(self._rate.seconds(sum(costs[:excess])) or 0.0)
         wait_s = min(max(wait_s, 1), _MAX_WAIT_S)
@@ -270,6 +283,7 @@ class Dispatcher:
             return None
         if not self._running:
             self._rate.begin(now)
+            self._meter.begin(now)
         place = self._running[entry.id] = self._waiting.pop(entry.id)
         return place
 
@@ -298,6 +312,8 @@ class Dispatcher:
 
     def _start(self, place: Place) -> None:
         place.started_s = time.monotonic()
+        if place.request.steps_range is not None and place.request.steps is None:
+            self._choose_steps(place, place.request.steps_range)
         place.on_start()
         try:
             (inner,) = self._supply.runner.submit_all([place.request])
@@ -315,6 +331,26 @@ class Dispatcher:
             inner.cancel()
         inner.future.add_done_callback(lambda future: self._finished(place, future))
 
+    def _choose_steps(self, place: Place, bounds: StepRange) -> None:
+        """Give a picture as many of the steps that it left open as the moment allows.
+
+        Made again, it keeps them: it is the same picture.
+        """
+        seen = self._supply.runner.observe(self._mark)
+        self._mark = seen.mark
+        busy_s = [device.busy_s.get("denoise", 0.0) for device in seen.devices]
+        mean_s = sum(busy_s) / len(busy_s) if busy_s else 0.0
+        with self._changed:
+            moment = self._meter.moment(self._pending, mean_s, time.monotonic())
+            self._policy.target_s = self._wait_target_s()
+            steps = self._policy.choose(bounds, self.spec.steps, moment)
+            place.request = replace(place.request, steps=steps)
+            place.recipe = replace(place.recipe, steps=steps)
+
+    def _cost(self, recipe: Recipe) -> float:
+        """TFLOP of all steps."""
+        return self.spec.cost(recipe) * recipe.steps
+
     def _finished(self, place: Place, future: Future[Image]) -> None:
         error = future.exception()
         if error is not None:
@@ -322,7 +358,8 @@ class Dispatcher:
             return
         image = _with_wait(future.result(), place)
         with self._changed:
-            self._rate.finished(place.entry.cost, time.monotonic())
+            self._rate.finished(self._cost(place.recipe), time.monotonic())
+            self._meter.made(time.monotonic())
         self._release(place)
         try:
             self._supply.on_picture(image)

@@ -46,6 +46,7 @@ class Gallery:
             prompt=image.recipe.prompt,
             starred=False,
             created_us=now_us,
+            steps=image.recipe.steps if job.order.request.steps_range is not None else None,
             timings={name: round(ms, 3) for name, ms in stage_totals(image.spans).items()},
         )
         self.database.write(images.add, stored)

@@ -36,6 +36,7 @@ class StoredImage:
     starred: bool
     created_us: int
     timings: Mapping[str, float] | None = None  # ms by stage
+    steps: int | None = None  # that it got, where its job left them open
 
 
 def add(connection: Connection, image: StoredImage) -> None:

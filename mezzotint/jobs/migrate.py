@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mezzotint.types import ResourceError
 
-NEWEST = "0003"
+NEWEST = "0004"
 
 _FOLDER = Path(__file__).parent / "migrations"
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from mezzotint.jobs.schema import presets
-from mezzotint.types import Format, RequestError
+from mezzotint.types import Format, RequestError, StepRange
 
 MAX_NAME = 100  # characters
 MAX_PRESETS = 1000  # of one key
@@ -22,7 +22,7 @@ class Choices:
     negative_prompt: str | None = None
     width: int | None = None  # px
     height: int | None = None  # px
-    steps: int | None = None
+    steps: int | StepRange | None = None
     guidance: float | None = None
     seed: int | None = None
     n: int | None = None

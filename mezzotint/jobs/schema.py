@@ -65,6 +65,7 @@ images = Table(
     Column("starred", Boolean, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("timings", Text),  # ms by stage, in JSON; null: made before they were kept
+    Column("steps", Integer),  # that it got; null: its job says
     UniqueConstraint("job_id", "index"),
     Index(None, "created_us", "id"),
     Index(None, "key_id", "created_us", "id"),

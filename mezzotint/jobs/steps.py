@@ -80,32 +80,29 @@ class ByQueue:
 
 @dataclass(slots=True)
 class LoadMeter:
-    """From what is accepted and what is finished to a Moment."""
+    """From the ends of pictures and the denoise stage's busy time to a Moment."""
 
     window_s: float = 10.0  # over which the busy share is taken
-    pending: int = 0  # pictures accepted and not ended
     _picture_s: float | None = None  # seconds a picture, with all devices at work
     _turned_s: float = 0.0  # when the last picture ended, or the first came after a rest
     _busy: deque[tuple[float, float]] = field(default_factory=deque)  # (now, busy seconds so far)
 
-    def accepted(self, count: int, now_s: float) -> None:
-        """Pictures were let in."""
-        if self.pending == 0:
-            self._turned_s = now_s
-        self.pending += count
+    def begin(self, now_s: float) -> None:
+        """A picture came where there was none."""
+        self._turned_s = now_s
 
-    def ended(self, made: bool, now_s: float) -> None:
-        """A picture is made, or came to another end."""
-        self.pending -= 1
-        if not made:
-            return
+    def made(self, now_s: float) -> None:
+        """A picture is finished."""
         gap = now_s - self._turned_s
         self._turned_s = now_s
         mean = gap if self._picture_s is None else self._picture_s
         self._picture_s = mean + _WEIGHT * (gap - mean)
 
-    def moment(self, busy_s: float, now_s: float) -> Moment:
-        """The load now; `busy_s` is the denoise stage's busy time since any start."""
+    def moment(self, pending: int, busy_s: float, now_s: float) -> Moment:
+        """The load with so many pictures accepted and not ended.
+
+        `busy_s` is the denoise stage's busy time since any start, the mean of all devices.
+        """
         if self._busy and busy_s < self._busy[-1][1]:
             self._busy.clear()  # another runner, which counts from its own start
         self._busy.append((now_s, busy_s))
@@ -113,7 +110,7 @@ class LoadMeter:
             self._busy.popleft()
         since_s, before_s = self._busy[0]
         share = (busy_s - before_s) / (now_s - since_s) if now_s > since_s else 0.0
-        queue_s = self.pending * (self._picture_s or 0.0)
+        queue_s = pending * (self._picture_s or 0.0)
         return Moment(now_s=now_s, queue_s=queue_s, busy=_clamp(share))
 
 

@@ -16,7 +16,7 @@ from mezzotint.engine.stats import stage_totals
 from mezzotint.images.preview import encode_preview
 from mezzotint.server.feed import Look
 from mezzotint.server.results import Results
-from mezzotint.server.schema import GenerationRequest
+from mezzotint.server.schema import GenerationRequest, StepBounds
 from mezzotint.server.source import Served
 from mezzotint.server.translate import image_tokens, reported_quality
 from mezzotint.types import Format, Image
@@ -92,8 +92,13 @@ class Answer:
             url = self.http.url_for("read_content", id=link.id).include_query_params(
                 expires=link.expires, signature=link.signature
             )
-            return {"url": str(url), "seed": image.recipe.seed}
-        return {"b64_json": pybase64.b64encode_as_string(image.data), "seed": image.recipe.seed}
+            return {"url": str(url), **self._chosen(image)}
+        return {"b64_json": pybase64.b64encode_as_string(image.data), **self._chosen(image)}
+
+    def _chosen(self, image: Image) -> dict[str, int]:
+        """What the call left open of this picture."""
+        ranged = isinstance(self.call.steps, StepBounds)
+        return {"seed": image.recipe.seed} | ({"steps_given": image.recipe.steps} if ranged else {})
 
     def _facts(self, images: Sequence[Image]) -> dict[str, Any]:
         recipe, spec = images[0].recipe, self.served.runner.spec
@@ -105,6 +110,8 @@ class Answer:
             "background": "opaque",
             "usage": self._usage(images),
         }
+        if isinstance(self.call.steps, StepBounds):
+            facts["steps_asked"] = self.call.steps.model_dump()
         if self.call.safety_identifier is not None:
             facts["safety_identifier"] = self.call.safety_identifier
         if self.call.return_timings:

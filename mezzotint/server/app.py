@@ -73,7 +73,7 @@ def create_app(
         fixed=settings.fixed,
         running=settings.running,
     )
-    queue = Queue(lambda: tuning.now.max_queue)
+    queue = Queue(lambda: tuning.now.max_queue, lambda: tuning.now.wait_target_s)
     gpus = Gpus()
     metrics = Metrics(source, queue, gpus)
     watcher = Watcher(feed or LiveFeed(source, queue, gpus))

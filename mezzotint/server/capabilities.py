@@ -150,7 +150,7 @@ def describe(served: Served, *, history: bool) -> Capabilities:
         formats=list(FORMATS),
         prompts=_prompts(spec.catalogue),
         features=Features(
-            negative_prompt=spec.guidance > 0, previews=True, adaptive_steps=False, history=history
+            negative_prompt=spec.guidance > 0, previews=True, adaptive_steps=True, history=history
         ),
     )
 

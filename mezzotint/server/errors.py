@@ -151,7 +151,8 @@ def _first_problem(problems: Sequence[Any]) -> ApiError:
         return invalid("the body is not valid JSON; correct it", None, "invalid_json")
     param = _safe(str(location[1])) if len(location) > 1 else None
     if kind == "extra_forbidden":
-        message = f"{param} is no field of this call; /openapi.json lists those there are"
+        name = _safe(str(location[-1]))  # of what `param` holds, where that is an object
+        message = f"{name} is no field of this call; /openapi.json lists those there are"
         return invalid(message, param, "unknown_parameter")
     reason = str(problem["msg"]).removeprefix("Value error, ")
     code = "missing_parameter" if kind == "missing" else "invalid_value"

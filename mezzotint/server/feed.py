@@ -53,7 +53,7 @@ class Feed:
         self._tickets = tickets
         # Not asyncio.wrap_future: cancelling its wrapper would cancel the runner's own future.
         for index, ticket in enumerate(tickets):
-            ticket.on_progress(_Looks(self, ticket.recipe))
+            ticket.on_progress(_Looks(self, ticket))
             ticket.on_progress(partial(self._on_step, index))
             ticket.future.add_done_callback(partial(self._on_end, index))
 
@@ -108,9 +108,9 @@ class Feed:
 class _Looks:
     """Numbers the looks at one picture; a picture that is made again shows none of them twice."""
 
-    def __init__(self, feed: Feed, recipe: Recipe) -> None:
+    def __init__(self, feed: Feed, ticket: Ticket) -> None:
         self._feed = feed
-        self._recipe = recipe
+        self._ticket = ticket  # its steps may be chosen only when it begins
         self._number = 0
         self._step = 0
 
@@ -118,7 +118,7 @@ class _Looks:
         if progress.preview is None or progress.step <= self._step:
             return
         self._step = progress.step
-        self._feed.put(Look(self._recipe, self._number, progress.preview))
+        self._feed.put(Look(self._ticket.recipe, self._number, progress.preview))
         self._number += 1
 
 

@@ -127,7 +127,7 @@ def _request(stored: StoredImage, request: Request) -> ImageRequest:
         negative_prompt=request.negative_prompt,
         width=stored.width,
         height=stored.height,
-        steps=request.steps,
+        steps=request.steps if stored.steps is None else stored.steps,
         guidance=request.guidance,
         seed=stored.seed,
         preset=request.preset,

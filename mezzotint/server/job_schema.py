@@ -11,6 +11,7 @@ from mezzotint.jobs.order import Order
 from mezzotint.jobs.runner import LiveJob
 from mezzotint.jobs.store import Job, JobState
 from mezzotint.server.image_schema import ImageInfo, image_info
+from mezzotint.server.schema import StepBounds, Steps, fixed_steps, steps_range
 from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
 from mezzotint.types import MAX_SEED, Format, MetadataLevel, Request
 
@@ -44,8 +45,10 @@ class JobCall(BaseModel):
         None, description="px, a multiple of the model's; default: the preset's or the model's."
     )
     height: _Side | None = Field(None, description="px, as width; give both or neither.")
-    steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="Denoise steps; default: the preset's or the model's."
+    steps: Steps | None = Field(
+        None,
+        description="Denoise steps, or {min, max}: each picture gets as many as the server's load "
+        "allows when it begins. Default: the preset's or the model's.",
     )
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
         None,
@@ -82,7 +85,8 @@ class JobRequest(BaseModel):
     negative_prompt: str = Field(description="What was to be avoided; empty: nothing.")
     width: int = Field(description="px.")
     height: int = Field(description="px.")
-    steps: int = Field(description="Denoise steps.")
+    steps: int = Field(description="Denoise steps; with a range the most, and each image says its.")
+    steps_asked: StepBounds | None = Field(description="The range, where one was asked for.")
     guidance: float = Field(description="diffusers' meaning, CFG - 1; 0 is off.")
     seed: int = Field(description="The first picture's; the others count up from it.")
     n: int = Field(description="Pictures.")
@@ -151,7 +155,8 @@ def order_of(call: JobCall, metadata: MetadataLevel) -> Order:
         negative_prompt=call.negative_prompt,
         width=call.width,
         height=call.height,
-        steps=call.steps,
+        steps=fixed_steps(call.steps),
+        steps_range=steps_range(call.steps),
         guidance=call.guidance,
         seed=call.seed,
         preset=call.preset,
@@ -192,12 +197,16 @@ def job_info(job: Job, kept: list[StoredImage], live: LiveJob | None, root_path:
 
 
 def _request(job: Job) -> JobRequest:
+    request = job.order.request
     fields: dict[str, Any] = {
-        name: getattr(job.order.request, name)
+        name: getattr(request, name)
         for name in JobRequest.model_fields
-        if name not in ("n", "priority")
+        if name not in ("n", "priority", "steps_asked")
     }
-    return JobRequest(**fields, n=job.order.n, priority=job.priority)
+    if request.steps_range is not None:
+        fields["steps"] = request.steps_range.max
+        fields["steps_asked"] = StepBounds.model_validate(request.steps_range)
+    return JobRequest(**{"steps_asked": None} | fields, n=job.order.n, priority=job.priority)
 
 
 def _seconds(microseconds: int | None) -> float | None:

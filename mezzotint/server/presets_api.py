@@ -16,10 +16,10 @@ from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec, Preset
 from mezzotint.server.errors import ApiError, invalid
 from mezzotint.server.keys import Caller
-from mezzotint.server.schema import ERRORS
+from mezzotint.server.schema import ERRORS, StepBounds, Steps, steps_range
 from mezzotint.server.settings import MAX_PICTURES, MAX_PROMPT_CHARACTERS
 from mezzotint.server.source import RunnerSource
-from mezzotint.types import MAX_SEED, Format, RequestError
+from mezzotint.types import MAX_SEED, Format, RequestError, StepRange
 from mezzotint.types import Request as PictureRequest
 
 _Side = Annotated[int, Field(ge=1, le=65_536)]
@@ -46,8 +46,8 @@ class PresetValues(BaseModel):
     )
     width: _Side | None = Field(None, description="px, within the model's limits, with height.")
     height: _Side | None = Field(None, description="px, within the model's limits, with width.")
-    steps: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="Denoise steps, within the model's limits."
+    steps: Steps | None = Field(
+        None, description="Denoise steps, within the model's limits, or a range of them."
     )
     guidance: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = Field(
         None, description="diffusers' meaning: 0 is off, the usual CFG weight minus one."
@@ -105,7 +105,7 @@ def _add_changing(router: APIRouter, source: RunnerSource, database: Database) -
     def keep_preset(name: _Name, body: PresetBody, http: Request) -> PresetInfo:
         spec = source.get().runner.spec
         _check_name(name, spec)
-        choices = Choices(**body.values.model_dump())
+        choices = _choices(body.values)
         try:
             _check(choices, spec)
             kept = database.write(
@@ -144,12 +144,18 @@ def _check(choices: Choices, spec: ModelSpec) -> None:
             negative_prompt=choices.negative_prompt or "",
             width=choices.width,
             height=choices.height,
-            steps=choices.steps,
+            steps=choices.steps if isinstance(choices.steps, int) else None,
+            steps_range=choices.steps if isinstance(choices.steps, StepRange) else None,
             guidance=choices.guidance,
             seed=choices.seed,
         ),
         spec,
     )
+
+
+def _choices(values: PresetValues) -> Choices:
+    chosen = values.model_dump() | {"steps": steps_range(values.steps) or values.steps}
+    return Choices(**chosen)
 
 
 def _of_model(preset: Preset) -> PresetInfo:
@@ -174,7 +180,10 @@ def _about(values: PresetValues) -> Title:
     if values.width is not None:
         en.append(f"{values.width} × {values.height} px")
         zh.append(f"{values.width} × {values.height} 像素")
-    if values.steps is not None:
+    if isinstance(values.steps, StepBounds):
+        en.append(f"{values.steps.min} to {values.steps.max} steps")
+        zh.append(f"{values.steps.min} 至 {values.steps.max} 步")
+    elif values.steps is not None:
         en.append(f"{values.steps} step{'' if values.steps == 1 else 's'}")
         zh.append(f"{values.steps} 步")
     if values.guidance:

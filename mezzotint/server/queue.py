@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
-from mezzotint.jobs.dispatch import Dispatcher, Origin, Supply, Terms
+from mezzotint.jobs.dispatch import WAIT_TARGET_S, Dispatcher, Origin, Supply, Terms
 from mezzotint.server.errors import ApiError, invalid, not_ready
 from mezzotint.server.feed import Feed
 from mezzotint.server.keys import Caller
@@ -18,8 +18,13 @@ from mezzotint.types import Image, Request
 class Queue:
     """Lets pictures in up to a bound once there is a runner for them."""
 
-    def __init__(self, bound: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        bound: Callable[[], int],
+        wait_target_s: Callable[[], float] = lambda: WAIT_TARGET_S,
+    ) -> None:
         self._bound = bound
+        self._wait_target_s = wait_target_s
         self._line: Dispatcher | None = None
 
     @property
@@ -59,7 +64,7 @@ class Queue:
             is_ready=is_ready,
             on_picture=on_picture,
         )
-        self._line = Dispatcher(supply, self._bound)
+        self._line = Dispatcher(supply, self._bound, self._wait_target_s)
 
     async def submit(self, requests: Sequence[Request], terms: Terms) -> Feed:
         """Let all requests in, or none: RequestError, QueueFullError."""

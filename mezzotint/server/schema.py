@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
-from mezzotint.types import MAX_SEED, Format
+from mezzotint.types import MAX_SEED, Format, StepRange
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
 ReportedQuality = Literal["low", "medium", "high", "xhigh", "max"]
@@ -18,6 +18,32 @@ _Word = Annotated[str, Field(max_length=200)]
 _Steps = Annotated[int, Field(ge=1, le=1000)]
 _Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 _Cfg = Annotated[float, Field(ge=1, le=101, allow_inf_nan=False)]
+
+
+class StepBounds(BaseModel):
+    """Steps left to the server: the fewer, the more work waits."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, from_attributes=True)
+
+    min: _Steps = Field(description="Never fewer, however busy the server is.")
+    max: _Steps = Field(description="Never more, however idle it is; at least min.")
+
+
+# Told apart by their form, so that an error speaks of the one that was meant.
+Steps = Annotated[
+    Annotated[_Steps, Tag("number")] | Annotated[StepBounds, Tag("range")],
+    Discriminator(lambda v: "range" if isinstance(v, dict | StepBounds | StepRange) else "number"),
+]
+
+
+def fixed_steps(steps: int | StepBounds | None) -> int | None:
+    """The number that was asked for, if it was one."""
+    return None if isinstance(steps, StepBounds) else steps
+
+
+def steps_range(steps: int | StepBounds | None) -> StepRange | None:
+    """The range that was asked for, if it was one."""
+    return StepRange(steps.min, steps.max) if isinstance(steps, StepBounds) else None
 
 
 class GenerationRequest(BaseModel):
@@ -92,10 +118,11 @@ class GenerationRequest(BaseModel):
     negative_prompt: _Text | None = Field(
         None, description="What to keep out; needs guidance above 0. Same limits as prompt."
     )
-    steps: _Steps | None = Field(
+    steps: Steps | None = Field(
         None,
         description="Denoise steps, one forward each (two with guidance), up to the model's own "
-        "limit; default: the preset's or the model's.",
+        "limit, or {min, max}: each picture gets as many as the server's load allows when it "
+        "begins. Default: the preset's or the model's.",
     )
     num_inference_steps: _Steps | None = Field(
         None, description="Another name of steps, as in diffusers, vllm-omni and sglang."
@@ -134,6 +161,9 @@ class ImageData(BaseModel):
     b64_json: str | None = Field(None, description="The file in base64.")
     url: str | None = Field(None, description="A signed link to the file.")
     seed: int = Field(description="The seed that makes this picture again.")
+    steps_given: int | None = Field(
+        None, description="The steps that this picture got; only where a range was asked for."
+    )
 
 
 class TokenDetails(BaseModel):
@@ -175,7 +205,8 @@ class ImagesResponse(BaseModel):
     data: list[ImageData] = Field(description="The pictures, in the order of their seeds.")
     size: str = Field(description="WIDTHxHEIGHT in pixels.")
     quality: ReportedQuality = Field(description="What the steps come to.")
-    steps: int = Field(description="Denoise steps of each picture.")
+    steps: int = Field(description="Denoise steps of each picture; with a range, of the first.")
+    steps_asked: StepBounds | None = Field(None, description="The range, where one was asked for.")
     output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
     usage: Usage
@@ -205,6 +236,7 @@ class CompletedEvent(ImageData):
     size: str = Field(description="WIDTHxHEIGHT in pixels.")
     quality: ReportedQuality = Field(description="What the steps come to.")
     steps: int = Field(description="Denoise steps.")
+    steps_asked: StepBounds | None = Field(None, description="The range, where one was asked for.")
     output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
     usage: Usage

@@ -8,7 +8,13 @@ from mezzotint.models.recipe import series
 from mezzotint.models.spec import ModelSpec
 from mezzotint.samplers import flow_sigmas
 from mezzotint.server.errors import ApiError, invalid
-from mezzotint.server.schema import GenerationRequest, Quality, ReportedQuality
+from mezzotint.server.schema import (
+    GenerationRequest,
+    Quality,
+    ReportedQuality,
+    fixed_steps,
+    steps_range,
+)
 from mezzotint.types import Format, MetadataLevel, Recipe, Request
 
 _STEPS_RATIO: dict[Quality, float] = {
@@ -49,6 +55,7 @@ def to_requests(
         width=width,
         height=height,
         steps=_steps(call, spec),
+        steps_range=steps_range(call.steps),
         guidance=_guidance(call),
         seed=call.seed,
         preset=call.preset,
@@ -84,7 +91,7 @@ def _steps(call: GenerationRequest, spec: ModelSpec) -> int | None:
     steps = call.steps or call.num_inference_steps
     quality = call.quality or "auto"
     if quality == "auto":
-        return steps
+        return fixed_steps(steps)
     if steps:
         raise invalid("quality and steps both decide the steps; give one", "quality")
     return _scaled(_base_steps(call, spec), quality, spec)

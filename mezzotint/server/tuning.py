@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from mezzotint.config import Config, make
 from mezzotint.jobs import settings as stored_settings
 from mezzotint.jobs.database import Database
+from mezzotint.jobs.dispatch import WAIT_TARGET_S
 from mezzotint.types import MetadataLevel, RequestError
 
 MAX_QUEUE = 64
@@ -27,6 +28,7 @@ class Live:
     """Settings that count from the next request on."""
 
     max_queue: int = MAX_QUEUE
+    wait_target_s: float = WAIT_TARGET_S
     results_mib: int = 256
     metadata: MetadataLevel = "minimal"  # prompts may be private, and these files travel
     keep_pictures: int = 0  # 0: all
@@ -86,6 +88,15 @@ KNOBS = (
         kind="integer",
         min=1,
         max=10_000,
+    ),
+    Knob(
+        name="wait_target_s",
+        en="Seconds of work in the queue beyond which pictures that ask for a range of steps get "
+        "fewer; at twice as many, the fewest.",
+        zh="队列中的工作超过此秒数时，以步数范围请求的图片会得到较少的步数；达到两倍时取最少步数。",
+        kind="number",
+        min=0.1,
+        max=3_600,
     ),
     Knob(
         name="results_mib",

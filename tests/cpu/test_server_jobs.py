@@ -119,6 +119,7 @@ def test_a_job_is_accepted_made_listed_and_deleted(tmp_path: Path) -> None:
             "width": 64,
             "height": 64,
             "steps": 2,
+            "steps_asked": None,
             "guidance": 1.5,
             "seed": 7,
             "n": 2,

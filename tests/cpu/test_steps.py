@@ -83,25 +83,22 @@ def test_the_rule_by_utilisation_is_the_one_we_compare_with() -> None:
 
 def test_the_meter_knows_wait_and_busy_share() -> None:
     meter = LoadMeter()
-    assert meter.moment(0.0, 0.0) == moment()
-    meter.accepted(3, 100.0)
-    meter.ended(True, 102.0)
-    now = meter.moment(1.0, 102.0)
-    assert now.queue_s == pytest.approx(2 * 2.0)
-    assert meter.moment(1.5, 103.0).busy == pytest.approx(1.5 / 103)
-    assert meter.moment(6.5, 108.0).busy == pytest.approx(6.5 / 108)
-    assert meter.moment(16.5, 118.0).busy == pytest.approx(1.0)  # the last ten seconds alone
-    meter.ended(False, 119.0)
-    meter.ended(False, 119.0)
-    assert meter.moment(16.5, 119.0).queue_s == 0.0
+    assert meter.moment(0, 0.0, 0.0) == moment()
+    meter.begin(100.0)
+    meter.made(102.0)
+    assert meter.moment(2, 1.0, 102.0).queue_s == pytest.approx(2 * 2.0)
+    assert meter.moment(2, 1.5, 103.0).busy == pytest.approx(1.5 / 103)
+    assert meter.moment(2, 6.5, 108.0).busy == pytest.approx(6.5 / 108)
+    assert meter.moment(2, 16.5, 118.0).busy == pytest.approx(1.0)  # the last ten seconds alone
+    assert meter.moment(0, 16.5, 119.0).queue_s == 0.0
 
 
 def test_the_meter_forgets_a_runner_that_was_replaced() -> None:
     meter = LoadMeter()
-    meter.moment(50.0, 1.0)
-    meter.moment(59.0, 10.0)
-    assert meter.moment(0.0, 11.0).busy == 0.0
-    assert meter.moment(0.5, 12.0).busy == pytest.approx(0.5)
+    meter.moment(1, 50.0, 1.0)
+    meter.moment(1, 59.0, 10.0)
+    assert meter.moment(1, 0.0, 11.0).busy == 0.0
+    assert meter.moment(1, 0.5, 12.0).busy == pytest.approx(0.5)
 
 
 def test_the_traces_are_what_their_script_makes() -> None:
