@@ -35,6 +35,7 @@ from mezzotint.workers.errors import WorkerError
 _log = logging.getLogger(__name__)
 
 _KEEPERS = 4  # threads
+_NEAR = 20  # places from the front of the line
 _TELL_S = 1.0  # positions in the line are told at most so often
 
 
@@ -353,7 +354,7 @@ class JobRunner:
         waiting = [each for each in self._open.values() if not each.running]
         outlook = self._dispatcher.outlook() if waiting else {}
         for each in waiting:
-            if _position(each, outlook) != each.told:
+            if _worth_telling(_position(each, outlook), each.told):
                 self._tell_position(each, outlook)
 
     def _tell_position(self, each: _Open, outlook: dict[int, Outlook]) -> None:
@@ -387,6 +388,13 @@ def _live(each: _Open, outlook: dict[int, Outlook]) -> LiveJob:
 def _position(each: _Open, outlook: dict[int, Outlook]) -> int | None:
     positions = (o.position for o in _outlooks(each, outlook) if o.position is not None)
     return min(positions, default=None)
+
+
+def _worth_telling(position: int | None, told: int | None) -> bool:
+    """Far from the front every step of every job would flood whoever listens."""
+    if position is None or told is None:
+        return position != told
+    return position != told and (position <= _NEAR or not 0.9 * told < position <= told)
 
 
 def _outlooks(each: _Open, outlook: dict[int, Outlook]) -> Sequence[Outlook]:

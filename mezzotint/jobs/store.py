@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from mezzotint.jobs.order import Order, from_json, to_json
 from mezzotint.jobs.paging import Page, fetch_page
@@ -118,11 +129,13 @@ def page(
 
 
 def open_or_ended(
-    connection: Connection, key_id: str | None, since_us: int, limit: int
+    connection: Connection, key_id: str | None, since_us: int | None, limit: int
 ) -> list[Job]:
     """Jobs that are not over, or ended after a time; the newest, oldest of them first."""
-    fresh = jobs.c.state.in_(_OPEN) | (jobs.c.finished_us >= since_us)
-    rows = _of_key(select(jobs).where(fresh), key_id)
+    wanted: list[ColumnElement[bool]] = [jobs.c.state.in_(_OPEN)]
+    if since_us is not None:
+        wanted.append(jobs.c.finished_us >= since_us)
+    rows = _of_key(select(jobs).where(or_(*wanted)), key_id)
     rows = rows.order_by(jobs.c.created_us.desc(), jobs.c.id.desc()).limit(limit)
     return [_job(row) for row in connection.execute(rows)][::-1]
 

@@ -82,7 +82,7 @@ def create_app(
     closed: list[_Closed] = [source, queue, watcher]
     jobs = None
     if history is not None:
-        jobs = Jobs(history, queue, tuning, settings.root_path)
+        jobs = Jobs(history, source, queue, tuning, metrics, settings.root_path)
         source.when_open(lambda _: jobs.open())
         keeper = Housekeeper(history.gallery, tuning)
         started.append(keeper)

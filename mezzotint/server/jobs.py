@@ -22,8 +22,10 @@ from mezzotint.server.job_schema import (
     job_info,
     stored_states,
 )
+from mezzotint.server.metrics import Metrics
 from mezzotint.server.queue import Queue
 from mezzotint.server.settings import DRAIN_S
+from mezzotint.server.source import RunnerSource
 from mezzotint.server.tuning import Tuning
 
 _MAX_SNAPSHOT = 200  # jobs
@@ -33,7 +35,17 @@ _MARGIN_US = 10_000_000  # an end is written a little before it is told
 class Jobs:
     """Opened once there is a runner; what is stored can be read before."""
 
-    def __init__(self, history: History, queue: Queue, tuning: Tuning, root_path: str) -> None:
+    def __init__(
+        self,
+        history: History,
+        source: RunnerSource,
+        queue: Queue,
+        tuning: Tuning,
+        metrics: Metrics,
+        root_path: str,
+    ) -> None:
+        self._source = source
+        self._metrics = metrics
         self.gallery = history.gallery
         self.database = history.gallery.database
         self.queue = queue
@@ -50,6 +62,13 @@ class Jobs:
         if self._runner is None:
             raise not_ready("loading")
         return self._runner
+
+    @property
+    def taker(self) -> JobRunner:
+        """What takes jobs; ApiError 503 where none would ever be made."""
+        if self._source.state == "failed":
+            raise not_ready("failed")
+        return self.runner
 
     def open(self) -> None:
         """Begin to run jobs, those of an earlier server first."""
@@ -88,7 +107,7 @@ class Jobs:
 
     def snapshot(self, key_id: str | None, since_us: int | None) -> Snapshot:
         """Jobs that are not over, and those that ended since a time."""
-        since = 2**62 if since_us is None else max(since_us - _MARGIN_US, 0)
+        since = None if since_us is None else max(since_us - _MARGIN_US, 0)
         found = self.database.read(store.open_or_ended, key_id, since, _MAX_SNAPSHOT + 1)
         shown = self._show_all(found[-_MAX_SNAPSHOT:])
         return Snapshot(jobs=shown, complete=len(found) <= _MAX_SNAPSHOT)
@@ -101,6 +120,8 @@ class Jobs:
         return [job_info(job, kept[job.id], live.get(job.id), self._root_path) for job in found]
 
     def _observe(self, told: JobEvent) -> None:
+        if told.kind in ("done", "failed", "cancelled"):
+            self._metrics.job(told.kind)
         data = data_of(told, self._root_path, look=self.hub.heard)
         if data is None:
             return

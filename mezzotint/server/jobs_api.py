@@ -84,7 +84,7 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
         terms = terms_of(http, call.priority, call.deadline_s)
         jobs.queue.check(call.n)
         try:
-            job = jobs.runner.submit(
+            job = jobs.taker.submit(
                 order_of(call, jobs.tuning.now.metadata),
                 key_id=terms.key_id,
                 priority=terms.priority,

@@ -59,6 +59,9 @@ class Metrics:
         )
         self._images = Counter("mezzotint_images", "Pictures finished", registry=self._registry)
         self._pixels = Counter("mezzotint_pixels", "Pixels finished", registry=self._registry)
+        self._jobs = Counter(
+            "mezzotint_jobs", "Jobs ended, by how", ("outcome",), registry=self._registry
+        )
         self._registry.register(_State(source, queue))
         self._registry.register(GpuCollector(gpus))
         ProcessCollector(registry=self._registry)
@@ -75,6 +78,10 @@ class Metrics:
         for stage, length_ms in stage_totals(image.spans).items():
             own = "host" if stage in ("queue", "file") else clock
             self._stages.labels(stage, own).observe(length_ms / 1e3)
+
+    def job(self, outcome: str) -> None:
+        """Count a job that ended: done, failed or cancelled."""
+        self._jobs.labels(outcome).inc()
 
     def text(self) -> bytes:
         """Write it all in Prometheus' text format."""

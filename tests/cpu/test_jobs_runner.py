@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -580,6 +581,34 @@ def test_every_acknowledged_job_is_made_though_the_server_is_killed_again_and_ag
     found = [path for path in gallery.files.outputs.rglob("*") if path.is_file()]
     whole = {str(path.relative_to(gallery.files.outputs)) for path in found}
     assert whole == names  # whatever was written by a killed server was met again by the next
+
+
+def test_a_backup_of_a_running_server_is_whole(gallery: Gallery, tmp_path: Path) -> None:
+    """As docs/api.md says: the database by SQLite's own backup, then the folders."""
+    copy = DataFolder(tmp_path / "copy")
+    copy.path.mkdir()
+    with bench_of(gallery) as bench:
+        ids = [bench.submit(n=4, seed=10 * i).id for i in range(10)]
+        wait_for(lambda: "image" in bench.kinds(ids[1]))
+        with sqlite3.connect(gallery.database._file) as live, sqlite3.connect(copy.database) as to:
+            live.backup(to)
+        for folder in ("outputs", "thumbnails"):
+            unfinished = shutil.ignore_patterns(".mezzotint-unfinished-*")
+            shutil.copytree(tmp_path / "data" / folder, copy.path / folder, ignore=unfinished)
+        for id in ids:
+            bench.wait(id)
+    with Database(copy.database) as database:
+        restored = Gallery(database, copy.files)
+        rows = database.read(images.page, limit=500).items
+        assert rows
+        for row in rows:
+            data = copy.files.path(row.file).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == row.sha256
+            assert copy.files.thumbnail(row.id).exists()
+        with bench_of(restored) as bench:  # and what was not made yet is made from the copy
+            for id in ids:
+                bench.wait(id)
+                assert len(database.read(images.of_job, id)) == 4
 
 
 def test_a_killed_worker_costs_a_job_nothing(gallery: Gallery) -> None:

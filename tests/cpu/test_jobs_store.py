@@ -141,7 +141,7 @@ def test_jobs_that_are_not_over_or_ended_since(database: Database) -> None:
     database.write(store.end, "old", "done", 50)
     database.write(store.end, "new", "failed", 70)
 
-    def found(key_id: str | None, since_us: int, limit: int = 9) -> list[str]:
+    def found(key_id: str | None, since_us: int | None, limit: int = 9) -> list[str]:
         jobs = database.read(store.open_or_ended, key_id, since_us, limit)
         return [job.id for job in jobs]
 
@@ -149,6 +149,7 @@ def test_jobs_that_are_not_over_or_ended_since(database: Database) -> None:
     assert found("k", 0) == ["waits", "old", "new"]
     assert found("k", 0, limit=2) == ["old", "new"]
     assert found("other", 0) == []
+    assert found(None, None) == ["waits"]
     assert database.read(store.open_ids, "k") == ["waits"]
     assert database.read(store.open_ids, "other") == []
 

@@ -204,6 +204,7 @@ def test_one_line_bounds_jobs_and_calls_together(tmp_path: Path) -> None:
         until(lambda: world.running.metric("mezzotint_images_in_progress") == 0)
         assert world.http.post("/v1/images/generations", json=openai).status_code == 200
         assert world.running.metric("mezzotint_images_total") == 1
+        assert world.running.metric('mezzotint_jobs_total{outcome="cancelled"}') == 1
 
 
 def test_a_running_and_a_waiting_job_are_cancelled_and_a_done_one_is_not(tmp_path: Path) -> None:
@@ -258,6 +259,18 @@ def test_jobs_are_taken_while_the_weights_load(tmp_path: Path) -> None:
         assert world.http.post("/v1/images/generations", json={"prompt": "a"}).status_code == 503
         loaded.set()
         assert world.wait(job["id"])["state"] == "done"
+
+
+def test_jobs_are_refused_where_none_would_ever_be_made(tmp_path: Path) -> None:
+    state = "ready"
+    runner = FakeRunner()
+    opened = Served(runner, count_tokens, state=lambda: state)  # type: ignore[arg-type,return-value]
+    with world_of(tmp_path, runner, load=lambda: opened) as world:
+        done = world.wait(world.post()["id"])["id"]
+        state = "failed"
+        answer = world.http.post(f"{API}/jobs", json=CALL)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_not_ready")
+        assert world.job(done)["state"] == "done"  # what is kept can be read
 
 
 def test_a_stream_tells_all_that_happens_and_a_cut_one_goes_on(tmp_path: Path) -> None:
