@@ -55,7 +55,8 @@ def apply_resnet(arena: Tensor, resnet: Resnet, rows: int) -> None:
     """Replace an arena's first channels by what the resnet makes of them."""
     in_width, out_width = resnet.norm1.num_channels, resnet.norm2.num_channels
     x, y, h = arena[..., :in_width], arena[..., :out_width], arena[..., out_width : 2 * out_width]
-    for start, stop, window in _windows(x, resnet.norm1, rows):
+    in_place = resnet.conv_shortcut is not None
+    for start, stop, window in _windows(x, resnet.norm1, rows, in_place):
         hidden = _convolve(window, resnet.conv1)
         if resnet.conv_shortcut is not None:  # read before its rows are written, by it and by h
             shortcut = _convolve(x[start:stop], resnet.conv_shortcut)
@@ -85,18 +86,20 @@ def _strips(height: int, rows: int) -> Iterator[tuple[int, int]]:
     return ((start, min(start + rows, height)) for start in range(0, height, rows))
 
 
-def _windows(x: Tensor, norm: nn.GroupNorm, rows: int) -> Iterator[tuple[int, int, Tensor]]:
+def _windows(
+    x: Tensor, norm: nn.GroupNorm, rows: int, in_place: bool = False
+) -> Iterator[tuple[int, int, Tensor]]:
     """For each strip its first row, its end, and its window [rows + 2, W, C], normalised.
 
-    The two rows that a window shares with the one before are kept from it: whoever works in place
-    has overwritten them in x.
+    Whoever works in place has overwritten in x the two rows that a window shares with the one
+    before: they are kept from that.
     """
     affine = group_norm_affine(_nchw(x), norm.weight, norm.bias, norm.num_groups, norm.eps)[0]
     window = x.new_empty(rows + 2, *x.shape[1:])
     for start, stop in _strips(len(x), rows):
         view = window[: stop - start + 2]
-        if start == 0:
-            conv_window(x, view, -1, affine)
+        if start == 0 or not in_place:
+            conv_window(x, view, start - 1, affine)
         else:
             window[:2].copy_(window[-2:])
             conv_window(x, view[2:], start + 1, affine)
