@@ -19,7 +19,7 @@ from torch import Tensor
 
 from bench.environment import environment
 from mezzotint.kernels.attention import cuda
-from mezzotint.kernels.attention.cuda import Backend
+from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.kernels.segments import Segments
 
 HEADS, HEAD_DIM, CALLS = 30, 128, 8
@@ -64,7 +64,7 @@ def main() -> int:
 
 def _row(lengths: tuple[int, ...], backend: Backend) -> dict[str, Any]:
     row: dict[str, Any] = {"op": "attention", "lengths": lengths, "backend": backend}
-    if backend == "fa4" and not cuda.has_fa4():
+    if backend == "fa4" and not has_fa4():
         return row | {"failed": "flash-attn-4 is not installed"}
     device = torch.device("cuda", 0)
     generator = torch.Generator(device).manual_seed(0)

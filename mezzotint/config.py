@@ -57,6 +57,9 @@ class Config(BaseModel):
     pack_tflop: float | None = Field(
         None, ge=0, description="TFLOP of steps that may share a forward; none: by the GPU's table"
     )
+    attention: Literal["auto", "fa4", "cudnn", "flash"] = Field(
+        "auto", description="the library that attends on a GPU; auto: by the GPU's table"
+    )
     graphs: bool = Field(True, description="replay CUDA graphs on a GPU")
     random_weights: Literal["z-image-turbo", "z-image"] | None = Field(
         None, description="a real model's size with random weights, for measuring"

@@ -9,7 +9,7 @@ from mezzotint.engine.device import Device, precisions_of
 from mezzotint.engine.free_memory import host_free_bytes
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.plan import Budget, MemoryPlan, Wanted, gib, make_plan
-from mezzotint.kernels.attention.cuda import has_fa4
+from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.models.find import (
     describe,
     describe_random_weights,
@@ -25,7 +25,7 @@ from mezzotint.types import ConfigError, Precision, ResourceError
 
 # What torch's libraries take of a GPU: a workspace for products on every stream, 32 MiB each on
 # Hopper, tables of positions and modulation, and pieces too small to be used again.
-_GPU_FIXED_BYTES = 256 * 2**20
+_GPU_FIXED_BYTES = 512 * 2**20
 _GPU_SPARE_BYTES = 512 * 2**20  # left of what is free, for kernels that are loaded on first use
 
 
@@ -72,7 +72,8 @@ def load_model(config: Config, place: Device, plan: MemoryPlan, graphs: GraphTal
         fp8=place.fp8,
         caption_cache_mib=config.caption_cache_mib,
         make_replay=graphs.make if plan.graphs else lambda: run_eagerly,
-        mixes=bool(plan.graphs) and has_fa4(),
+        attention=_attention(config, place),
+        mixes=bool(plan.graphs) and has_fa4() and config.attention in ("auto", "fa4"),
     )
     if place.device.type == "cuda":
         _limit(place.device, plan.budget)
@@ -86,6 +87,22 @@ def load_model(config: Config, place: Device, plan: MemoryPlan, graphs: GraphTal
         f"memory ran out while the model was loaded, which takes {gib(plan.weights)}; end what "
         "else uses the device, or give a smaller --precision"
     )
+
+
+def _attention(config: Config, place: Device) -> Backend | None:
+    if config.attention == "auto":
+        return None
+    if place.device.type != "cuda":
+        raise ConfigError(
+            f"attention {config.attention} runs on a GPU and the device is {place.name}; leave it "
+            "at auto"
+        )
+    if config.attention == "fa4" and not has_fa4():
+        raise ConfigError(
+            "attention fa4 needs flash-attn-4, which is not installed; install it with: "
+            "pip install 'mezzotint[fa4]'"
+        )
+    return config.attention
 
 
 def _describe(

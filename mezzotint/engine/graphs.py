@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +41,7 @@ class GraphCache:
         self._seen: set[Hashable] = set()
         self._captured: dict[Hashable, _Captured] = {}
         self._pool: Any = None
+        self.refused: dict[Hashable, str] = {}  # keys that cannot be recorded, and why
         self.num_bytes = 0  # of device memory, as the driver counts it
         self.launches = 0
         self.replays = 0
@@ -51,11 +55,15 @@ class GraphCache:
         if key not in self._seen:
             self._seen.add(key)
             return function(*inputs)
-        try:
-            return self._capture(key, function, inputs)(inputs)
-        except torch.OutOfMemoryError:
-            self.drop()  # leaves what memory there is to this launch, uncaptured
-            return function(*inputs)
+        if key not in self.refused:
+            try:
+                return self._capture(key, function, inputs)(inputs)
+            except torch.OutOfMemoryError:
+                self.drop()  # leaves what memory there is to this launch, uncaptured
+            except RuntimeError as error:  # the picture must not pay for a library's defect
+                self.refused[key] = str(error)
+                _log.warning("%s could not be recorded and runs without: %s", key, error)
+        return function(*inputs)
 
     def drop(self) -> None:
         """Forget every graph and give their memory back to the driver."""

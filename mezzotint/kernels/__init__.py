@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mezzotint.kernels.add_bias import reference as _add_bias
 from mezzotint.kernels.attention import reference as _attention
+from mezzotint.kernels.attention.backend import Backend
 from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
 from mezzotint.kernels.fp8 import Fp8Rows, Rows
@@ -28,6 +29,7 @@ from mezzotint.kernels.swiglu import reference as _swiglu
 from mezzotint.kernels.to_pixels import reference as _to_pixels
 
 __all__ = [
+    "Backend",
     "Fp8Rows",
     "Rows",
     "Segments",
@@ -57,13 +59,24 @@ def add_bias(x: Tensor, bias: Tensor, out: Tensor, residual: Tensor | None = Non
     return triton.add_bias(x, bias, out, residual)
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool = False) -> Tensor:
-    """Attend within segments. q [T, H, D], k and v [T, KV, D] -> [T, H * D]."""
+def attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    segments: Segments,
+    causal: bool = False,
+    *,
+    backend: Backend | None = None,
+) -> Tensor:
+    """Attend within segments. q [T, H, D], k and v [T, KV, D] -> [T, H * D].
+
+    On a GPU by `backend`, or by the table of kernels/attention/cuda.py.
+    """
     if not q.is_cuda:
         return _attention.attention(q, k, v, segments, causal)
     from mezzotint.kernels.attention import cuda  # torch's own call: no triton in it
 
-    return cuda.attention(q, k, v, segments, causal)
+    return cuda.attention(q, k, v, segments, causal, backend=backend)
 
 
 def conv_window(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from mezzotint.kernels.attention.backend import Backend
+
 PREVIEW_SCALE = 8  # pixels of the picture a side for one of its preview
 
 
@@ -168,6 +170,7 @@ class Build:
     fp8: bool = False  # hold the large products' weights in FP8, row by row
     caption_cache_mib: int
     make_replay: MakeReplay = lambda: run_eagerly
+    attention: Backend | None = None  # None: by the table of the GPU
     mixes: bool = False  # record packs of unlike requests too, which needs varlen attention
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from mezzotint.images import png
 from mezzotint.images.png import (
     MAX_CHUNKS,
     MAX_FILE_BYTES,
@@ -185,3 +186,14 @@ def test_a_megapixel_takes_less_than_half_of_pillows_time() -> None:
     )
     print(f"Pillow default {default:.1f} ms {default_size} B")
     assert ours * 2 < default
+
+
+@pytest.mark.parametrize("height", [512, 513, 1100])
+def test_a_large_picture_is_written_in_strips_that_read_as_one(
+    height: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = photo(height, 1030)
+    data = encode_png(pixels)
+    assert (np.asarray(Pillow.open(io.BytesIO(data))) == pixels).all()
+    monkeypatch.setattr(png, "_MAX_THREADS", 1)
+    assert encode_png(pixels) == data

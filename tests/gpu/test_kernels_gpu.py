@@ -77,6 +77,7 @@ def test_a_new_number_of_tokens_compiles_nothing() -> None:
         return [len(jit.device_caches[GPU.index][0]) for jit in jits]
 
     run((32,))
+    run((16, 16))  # several requests read their tables by index
     before = compiled()
     for lengths in ((1,), (16, 16), (5, 31, 1), (4096,), (1, 2, 3, 4, 5, 6, 7, 8)):
         run(lengths)

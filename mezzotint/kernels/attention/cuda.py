@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.kernels.attention.reference import attention as reference
 from mezzotint.kernels.segments import Segments
-
-Backend = Literal["fa4", "cudnn", "flash", "efficient"]
 
 # By compute capability (major), the best first; `python -m bench.attention` fills it. On Hopper
 # flash-attn-4 leads at every length from 64 to 16448 tokens.
@@ -58,15 +56,14 @@ def choose(q: Tensor, causal: bool) -> Backend:
 
 @lru_cache(maxsize=64)
 def _choose(device: torch.device, head_dim: int, causal: bool) -> Backend:
-    order = BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
+    order = table(device)
     fa4 = not causal and head_dim in FA4_HEAD_DIMS and has_fa4()
     return next(backend for backend in order if backend != "fa4" or fa4)
 
 
-@lru_cache(maxsize=1)
-def has_fa4() -> bool:
-    """Whether flash-attn-4 (the extra `fa4`) is installed."""
-    return find_spec("flash_attn") is not None and find_spec("flash_attn.cute") is not None
+def table(device: torch.device | None = None) -> tuple[Backend, ...]:
+    """The libraries for a GPU (the current one unless given), the best first."""
+    return BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
 
 
 def _flash_attention_4(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool) -> Tensor:

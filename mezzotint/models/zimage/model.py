@@ -123,6 +123,7 @@ def assemble(
             f"embeds {embedded}; they belong to different models: take both from the same one"
         )
     transformer, decoder = networks.transformer, networks.decoder
+    transformer.attend_with(build.attention)
     modules = (networks.text_encoder, transformer, decoder)
     for module in modules:
         module.eval().requires_grad_(False)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mezzotint.kernels import (
+    Backend,
     Fp8Rows,
     Rows,
     attention,
@@ -48,6 +49,7 @@ class Block(nn.Module):
         dim, hidden = config.dim, config.ffn_hidden
         self.num_heads = config.num_heads
         self.eps = config.norm_eps
+        self.attention_backend: Backend | None = None  # None: the table's choice
         self.qkv: Rows = nn.Parameter(torch.empty(3 * dim, dim))
         self.q_norm = nn.Parameter(torch.empty(config.head_dim))
         self.k_norm = nn.Parameter(torch.empty(config.head_dim))
@@ -113,7 +115,8 @@ class Block(nn.Module):
             self.num_heads,
             interleaved=True,
         )
-        return linear(attention(q, k, v, seq.segments), self.out)
+        y = attention(q, k, v, seq.segments, backend=self.attention_backend)
+        return linear(y, self.out)
 
     def modulate(self, c: Tensor) -> Tensor:
         """c [R, 256], raw (no SiLU) -> [R, 4, D]: scale, gate, scale, gate of a Modulation."""
@@ -147,6 +150,11 @@ class Transformer(nn.Module):
         self.layers = _blocks(config, config.num_layers, modulated=True)
         self.final_modulation = nn.Linear(MODULATION_WIDTH, dim)
         self.final = nn.Linear(dim, config.patch_width)
+
+    def attend_with(self, backend: Backend | None) -> None:
+        """Let one library attend in every block, or the table choose (None)."""
+        for block in (*self.noise_refiner, *self.context_refiner, *self.layers):
+            cast("Block", block).attention_backend = backend
 
     @property
     def dtype(self) -> torch.dtype:
