@@ -144,15 +144,15 @@ def _gpus() -> Iterator[Check]:
         has_bf16 = (major, minor) >= _BF16_CAPABILITY
         fix = "" if has_bf16 else "use --precision fp32, or a GPU of capability 8.0 or newer"
         yield Check(f"gpu {index}", "pass" if has_bf16 else "note", found, fix)
-    yield _attention()
+    yield _attention(torch.cuda.get_device_capability()[0])
 
 
-def _attention() -> Check:
-    from mezzotint.kernels.attention.backend import has_fa4
-    from mezzotint.kernels.attention.cuda import table
+def _attention(capability: int) -> Check:
+    from mezzotint.kernels.attention import backend
+    from mezzotint.kernels.attention.cuda import BACKENDS, DEFAULT
 
-    first, *others = table()
-    if first == "fa4" and not has_fa4():
+    first, *others = BACKENDS.get(capability, DEFAULT)
+    if first == "fa4" and not backend.has_fa4():
         found = f"{others[0]}, as flash-attn-4, which is faster here, is not installed"
         return Check("attention", "note", found, "pip install 'mezzotint[fa4]'")
     return Check("attention", "pass", first)

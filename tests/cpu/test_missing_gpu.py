@@ -12,7 +12,7 @@ from mezzotint.config import make
 from mezzotint.engine import device, missing_gpu
 from mezzotint.engine.device import choose_device
 from mezzotint.engine.missing_gpu import GpuFacts, why_no_gpu
-from mezzotint.kernels.attention import cuda
+from mezzotint.kernels.attention import backend, cuda
 from mezzotint.types import ResourceError
 
 NONE = GpuFacts(driver=None, num_devices=0, cuda="13.0", visible=None)
@@ -115,10 +115,10 @@ def test_the_facts_of_this_machine_can_be_read() -> None:
 def test_the_doctor_names_a_faster_attention_that_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cuda, "has_fa4", lambda: False)
+    monkeypatch.setattr(backend, "has_fa4", lambda: False)
     check = checks._attention(9)
     assert (check.status, check.fix) == ("note", "pip install 'mezzotint[fa4]'")
     assert check.found.startswith("cudnn, as flash-attn-4")
-    monkeypatch.setattr(cuda, "has_fa4", lambda: True)
+    monkeypatch.setattr(backend, "has_fa4", lambda: True)
     assert checks._attention(9).found == "fa4"
     assert checks._attention(8).found == cuda.DEFAULT[0]

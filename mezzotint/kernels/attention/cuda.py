@@ -56,14 +56,9 @@ def choose(q: Tensor, causal: bool) -> Backend:
 
 @lru_cache(maxsize=64)
 def _choose(device: torch.device, head_dim: int, causal: bool) -> Backend:
-    order = table(device)
+    order = BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
     fa4 = not causal and head_dim in FA4_HEAD_DIMS and has_fa4()
     return next(backend for backend in order if backend != "fa4" or fa4)
-
-
-def table(device: torch.device | None = None) -> tuple[Backend, ...]:
-    """The libraries for a GPU (the current one unless given), the best first."""
-    return BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
 
 
 def _flash_attention_4(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool) -> Tensor:
