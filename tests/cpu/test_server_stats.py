@@ -16,6 +16,7 @@ import pytest
 from fake_runner import FakeRunner, count_tokens
 from serving import Running, serving, until
 
+from mezzotint.jobs.dispatch import Terms
 from mezzotint.server.chronicle import Chronicle, percentile
 from mezzotint.server.frame import (
     MAX_FRAME_BYTES,
@@ -310,3 +311,35 @@ def test_everyone_who_listens_gets_every_frame(server: Running) -> None:
         numbers = [int(each.partition(".")[2]) for each in ids]
         assert numbers == list(range(numbers[0], numbers[0] + 3))
     assert json.dumps(seen)
+
+
+def test_shown_stages_are_the_time_that_was_measured_over_500_requests() -> None:
+    """From the line to the picture, around a fake runner that sleeps its steps."""
+    runner = FakeRunner(step_s=0.01, slots=8)
+    source = RunnerSource(lambda: Served(runner, count_tokens))
+    queue = Queue(lambda: 64)
+    source.when_open(lambda served: queue.open(served, lambda: True, lambda _: None))
+    source.start()
+    until(lambda: source.peek() is not None)
+    feed = LiveFeed(source, queue, Gpus(visible=""))
+    request = Request(prompt="a red apple", width=64, height=64, steps=4)
+    measured_s: list[float] = []
+    shown: list[FramePicture] = []
+    for _ in range(20):  # 25 at once: most of them wait in the line
+        places = queue.line.admit([request] * 25, Terms())
+        start = time.monotonic()
+        for place in places:
+            place.future.add_done_callback(
+                lambda _, at=start: measured_s.append(time.monotonic() - at)
+            )
+        queue.line.enter(places)
+        for place in places:
+            place.result(20)
+        frame = feed.next()
+        shown += frame.pictures if frame is not None else []
+    queue.close()
+    source.close()
+    assert (len(shown), len(measured_s)) == (500, 500)
+    shown_s = sum(sum(each.stages_ms.values()) for each in shown) / 1e3
+    assert shown_s / sum(measured_s) == pytest.approx(1, abs=0.05)
+    assert sum(each.total_ms for each in shown) / 1e3 == pytest.approx(sum(measured_s), rel=0.05)

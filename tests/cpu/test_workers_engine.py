@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,24 @@ def test_a_pool_tells_what_its_workers_did() -> None:
         measured_ms = (picture.ended_s - picture.submitted_s) * 1e3
         assert sum(picture.stages.values()) == pytest.approx(measured_ms, rel=0.05)
     assert pool.observe(seen.mark).runs == ()
+
+
+def test_shown_stages_are_the_time_that_was_measured() -> None:
+    request = Request(prompt="a red apple", width=96, height=96, steps=1)
+    measured_s: dict[int, float] = {}
+
+    def note(id: int, start: float) -> None:
+        measured_s[id] = time.monotonic() - start
+
+    with open_pool(make(device="cpu", threads=1)) as pool:
+        pool.submit(request).result(120)  # the weights are loaded
+        for _ in range(8):  # four at once: they wait for each other, but not for long
+            start = time.monotonic()
+            for ticket in (tickets := pool.submit_all([request] * 4)):
+                ticket.future.add_done_callback(lambda _, id=ticket.id, at=start: note(id, at))
+            for ticket in tickets:
+                ticket.result(120)
+        pictures = [each for each in pool.observe(Mark()).pictures if each.request in measured_s]
+    assert len(pictures) == 32
+    shown_s = sum(sum(each.stages.values()) for each in pictures) / 1e3
+    assert shown_s == pytest.approx(sum(measured_s.values()), rel=0.05)
