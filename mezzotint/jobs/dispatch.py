@@ -13,23 +13,21 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from mezzotint.engine.record import Mark
-from mezzotint.engine.runner import Runner, Ticket
-from mezzotint.engine.ticket import HeldTicket
+from mezzotint.engine.runner import Runner
 from mezzotint.jobs.line import Entry, Line
 from mezzotint.jobs.rate import Rate
+from mezzotint.jobs.room import Room
 from mezzotint.jobs.steps import ByQueue, LoadMeter
+from mezzotint.jobs.ticket import DeadlineError, Origin, Outlook, Place, Terms
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import (
     Cancelled,
     Image,
     MezzotintError,
-    Progress,
     Recipe,
     Request,
     RequestError,
-    ResourceError,
-    Span,
     StepRange,
 )
 
@@ -39,62 +37,6 @@ _PAUSE_S = 0.5  # after a runner gave a picture back
 _MAX_WAIT_S = 600
 _ORIGINS = 4096
 WAIT_TARGET_S = 10.0  # beyond such a wait, pictures that leave their steps open get fewer
-
-
-class QueueFullError(ResourceError):
-    """As many pictures wait as may; `wait_s` says after how many seconds there may be room."""
-
-    def __init__(self, message: str, wait_s: int) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
-class DeadlineError(MezzotintError):
-    """A picture was not finished in time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On whose account and how soon a picture is made."""
-
-    key_id: str = ""
-    priority: int = 0
-    deadline_s: float | None = None  # from now
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """When a picture will be finished, as far as it can be told."""
-
-    position: int | None  # in the line, from 1; None: it is being made
-    eta_s: float | None  # from now
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Place(HeldTicket):
-    """A picture's place in the line, and the ticket of whoever waits for it."""
-
-    request: Request
-    entry: Entry
-    on_start: Callable[[], None] = lambda: None  # from the dispatcher's thread: return quickly
-    on_return: Callable[[], None] = lambda: None  # the runner gave it back: it waits again
-    entered_s: float = 0.0  # monotonic
-    started_s: float = 0.0
-    inner: Ticket | None = None  # the runner's
-    share: float = 0.0  # of its steps that are done
-    job: tuple[str, int] | None = None  # the stored job it belongs to, and which of its pictures
-    verdict: MezzotintError | None = None  # what a cancelled one ends with
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request of the runner's came from."""
-
-    entered_s: float  # into the line, monotonic
-    started_s: float
-    steps_range: StepRange | None  # what its caller left open
-    job_id: str | None = None
-    index: int = 0  # of the job's pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -122,7 +64,7 @@ class Dispatcher:
         wait_target_s: Callable[[], float] = lambda: WAIT_TARGET_S,
     ) -> None:
         self._supply = supply
-        self._bound = bound
+        self._room = Room(bound)
         self._wait_target_s = wait_target_s
         self._policy = ByQueue(wait_target_s())
         self._meter = LoadMeter()
@@ -134,7 +76,6 @@ class Dispatcher:
         self._waiting: dict[int, Place] = {}
         self._running: dict[int, Place] = {}
         self._origins: OrderedDict[int, Origin] = OrderedDict()
-        self._pending = 0
         self.num_dropped = 0  # pictures that ended in the line: the runner never heard of them
         self._paused_until = 0.0
         self._closed = False
@@ -149,7 +90,7 @@ class Dispatcher:
     @property
     def pending(self) -> int:
         """Pictures admitted and not over."""
-        return self._pending
+        return self._room.used
 
     @property
     def num_waiting(self) -> int:
@@ -174,11 +115,10 @@ class Dispatcher:
         with self._changed:
             if self._closed:
                 raise Cancelled("the server is closing")
-            bound = self._bound()
-            excess = self._pending + len(places) - bound
+            excess = self._room.excess(terms.key_id, len(places))
             if bounded and excess > 0:
-                raise self._full(excess, bound)
-            self._pending += len(places)
+                raise self._room.full(terms.key_id, len(places), self._wait_s(excess))
+            self._room.take(terms.key_id, len(places))
         return places
 
     def enter(self, places: Sequence[Place]) -> None:
@@ -193,15 +133,13 @@ class Dispatcher:
     def leave(self, places: Sequence[Place]) -> None:
         """Give the room of admitted pictures back that never entered."""
         with self._changed:
-            self._pending -= len(places)
+            for place in places:
+                self._room.give(place.entry.key_id)
 
     def withdraw(self, place: Place) -> bool:
         """Take a waiting picture out of the line; its ticket stays open. -> whether it waited."""
         with self._changed:
-            waited = self._waiting.pop(place.id, None) is not None
-            self._line.remove(place.id)
-            self._pending -= waited
-        return waited
+            return self._remove(place)
 
     def outlook(self) -> dict[int, Outlook]:
         """Every picture's position and time to go, by its place's id."""
@@ -242,16 +180,20 @@ class Dispatcher:
         pinned = replace(request, seed=recipe.seed)
         return Place(id=number, recipe=recipe, ask_cancel=self._cancel, request=pinned, entry=entry)
 
-    def _full(self, excess: int, bound: int) -> QueueFullError:
+    def _wait_s(self, excess: int) -> int:
+        """Seconds until so many pictures were finished; the caller holds the lock."""
         costs = [self._cost(place.recipe) for place in self._running.values()]
         costs += [entry.cost for entry in self._line.order()]
         wait_s = math.ceil(self._rate.seconds(sum(costs[:excess])) or 0.0)
-        wait_s = min(max(wait_s, 1), _MAX_WAIT_S)
-        return QueueFullError(
-            f"{self._pending} pictures are in the queue and {bound} is its limit; try again "
-            f"in {wait_s} s",
-            wait_s,
-        )
+        return min(max(wait_s, 1), _MAX_WAIT_S)
+
+    def _remove(self, place: Place) -> bool:
+        """Take a picture out of the line. -> whether it waited; the caller holds the lock."""
+        waited = self._line.remove(place.id)
+        if waited:
+            del self._waiting[place.id]
+            self._room.give(place.entry.key_id)
+        return waited
 
     def _run(self) -> None:
         while not self._closed:
@@ -320,9 +262,9 @@ class Dispatcher:
         except Exception as error:  # whatever it is, it must end this picture and no other
             self._over(place, error)
             return
-        inner.on_progress(_Relay(place))
+        inner.on_progress(place.relay)
         with self._changed:
-            self._origins[inner.id] = _origin(place)
+            self._origins[inner.id] = place.origin
             if len(self._origins) > _ORIGINS:
                 self._origins.popitem(last=False)
             place.inner = inner
@@ -341,7 +283,7 @@ class Dispatcher:
         busy_s = [device.busy_s.get("denoise", 0.0) for device in seen.devices]
         mean_s = sum(busy_s) / len(busy_s) if busy_s else 0.0
         with self._changed:
-            moment = self._meter.moment(self._pending, mean_s, time.monotonic())
+            moment = self._meter.moment(self._room.used, mean_s, time.monotonic())
             self._policy.target_s = self._wait_target_s()
             steps = self._policy.choose(bounds, self.spec.steps, moment)
             place.request = replace(place.request, steps=steps)
@@ -356,7 +298,7 @@ class Dispatcher:
         if error is not None:
             self._over(place, error)
             return
-        image = _with_wait(future.result(), place)
+        image = place.with_wait(future.result())
         with self._changed:
             self._rate.finished(self._cost(place.recipe), time.monotonic())
             self._meter.made(time.monotonic())
@@ -392,7 +334,7 @@ class Dispatcher:
     def _release(self, place: Place) -> None:
         with self._changed:
             self._running.pop(place.id, None)
-            self._pending -= 1
+            self._room.give(place.entry.key_id)
             self._changed.notify()
 
     def _cancel(self, number: int) -> None:
@@ -405,35 +347,10 @@ class Dispatcher:
         """Stop a picture; a running one ends within two steps."""
         with self._changed:
             place.verdict = place.verdict or verdict
-            waited = self._waiting.pop(place.id, None) is not None
-            self._line.remove(place.id)
-            self._pending -= waited
+            waited = self._remove(place)
             self.num_dropped += waited
             inner = place.inner
         if waited:
             place.fail(place.verdict)
         elif inner is not None:
             inner.cancel()
-
-
-@dataclass(frozen=True, slots=True)
-class _Relay:
-    place: Place
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.stage == "denoise":
-            self.place.share = progress.step / progress.steps
-        self.place.report(progress)
-
-
-def _origin(place: Place) -> Origin:
-    job_id, index = place.job or (None, 0)
-    return Origin(place.entered_s, place.started_s, place.request.steps_range, job_id, index)
-
-
-def _with_wait(image: Image, place: Place) -> Image:
-    """The picture with the time in the line before what the runner measured."""
-    waited_ms = (place.started_s - place.entered_s) * 1e3
-    moved = (replace(span, start_ms=span.start_ms + waited_ms) for span in image.spans)
-    spans = (Span("queue", 0.0, waited_ms), *moved)
-    return replace(image, spans=spans, submitted_s=place.entered_s)

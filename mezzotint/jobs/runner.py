@@ -16,12 +16,13 @@ from functools import partial
 from typing import Literal
 
 from mezzotint.jobs import images, store
-from mezzotint.jobs.dispatch import Dispatcher, Outlook, Place, Terms
+from mezzotint.jobs.dispatch import Dispatcher
 from mezzotint.jobs.event import JobEvent
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.images import StoredImage
 from mezzotint.jobs.order import MAX_PICTURES, Order, fingerprint, pin, requests_of
 from mezzotint.jobs.store import LOCAL, Job, NewJob
+from mezzotint.jobs.ticket import Outlook, Place, Terms
 from mezzotint.types import (
     Cancelled,
     Image,
@@ -43,7 +44,9 @@ _TELL_S = 1.0  # positions in the line are told at most so often
 class JobPolicy:
     """What a job is worth."""
 
-    max_attempts: int = 3  # starts of one job, crashes of the server between them
+    # Starts of one job, with a crash of the server after each. Many: pictures are made in processes
+    # of their own, so that it is hardly ever the job that ends the server.
+    max_attempts: int = 10
     retry_s: float = 2.0  # until the history is tried again
 
 

@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from mezzotint.jobs.database import HistoryError
-from mezzotint.jobs.dispatch import QueueFullError
+from mezzotint.jobs.room import QueueFullError
 from mezzotint.jobs.store import ConflictError
 from mezzotint.types import Cancelled, RequestError, ResourceError
 from mezzotint.workers.errors import WorkerError

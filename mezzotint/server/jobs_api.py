@@ -82,7 +82,7 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
         call: JobCall, http: Request, response: Response, idempotency_key: _IdempotencyKey = None
     ) -> JobInfo:
         terms = terms_of(http, call.priority, call.deadline_s)
-        jobs.queue.check(call.n)
+        jobs.queue.check(call.n, terms.key_id)
         try:
             job = jobs.taker.submit(
                 order_of(call, jobs.tuning.now.metadata),

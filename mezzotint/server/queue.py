@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
-from mezzotint.jobs.dispatch import WAIT_TARGET_S, Dispatcher, Origin, Supply, Terms
+from mezzotint.jobs.dispatch import WAIT_TARGET_S, Dispatcher, Supply
+from mezzotint.jobs.room import share_of
+from mezzotint.jobs.ticket import Origin, Terms
 from mezzotint.server.errors import ApiError, invalid, not_ready
 from mezzotint.server.feed import Feed
 from mezzotint.server.keys import Caller
@@ -68,7 +70,7 @@ class Queue:
 
     async def submit(self, requests: Sequence[Request], terms: Terms) -> Feed:
         """Let all requests in, or none: RequestError, QueueFullError."""
-        self.check(len(requests))
+        self.check(len(requests), terms.key_id)
         feed = Feed()
 
         def enter() -> None:
@@ -83,11 +85,11 @@ class Queue:
             raise
         return feed
 
-    def check(self, n: int) -> None:
+    def check(self, n: int, key_id: str) -> None:
         """ApiError 400 for more pictures at once than there will ever be room for."""
-        bound = self._bound()  # an admin may change it
-        if n > bound:
-            raise invalid(f"n {n} is more than this server's queue, {bound}", "n")
+        most = share_of(key_id, self._bound())  # an admin may change it
+        if n > most:
+            raise invalid(f"n {n} is more than this server's queue has room for, {most}", "n")
 
     def close(self) -> None:
         """Start no more pictures; those that are not over are cancelled."""

@@ -11,9 +11,11 @@ from fake_engine import FakeConfig, FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mezzotint.jobs.dispatch import Dispatcher, QueueFullError, Supply, Terms
+from mezzotint.jobs.dispatch import Dispatcher, Supply
 from mezzotint.jobs.line import Entry, Line
 from mezzotint.jobs.rate import Rate
+from mezzotint.jobs.room import QueueFullError, share_of
+from mezzotint.jobs.ticket import Terms
 from mezzotint.types import Cancelled, Request, RequestError
 
 WAIT = 30.0
@@ -153,6 +155,25 @@ def test_pictures_are_let_in_together_or_not_at_all() -> None:
     assert (room.line.pending, room.line.num_waiting) == (0, 0)
     assert len(room.line.admit([request(3)] * 9, Terms(), bounded=False)) == 9
     assert set(room.counted) == {"a", "", "x" * 501}
+    room.close()
+
+
+def test_a_quarter_of_the_room_is_left_to_others() -> None:
+    room = Room(bound=8)
+    held = room.line.admit([request(i) for i in range(6)], Terms(key_id="greedy"))
+    with pytest.raises(QueueFullError, match=r"6 pictures of this key .* 6 is a key's limit"):
+        room.line.admit([request(9)], Terms(key_id="greedy"))
+    held += room.line.admit([request(7)], Terms(key_id="modest"))
+    with pytest.raises(QueueFullError, match="7 pictures are in the queue and 8 is its limit"):
+        room.line.admit([request(8), request(9)], Terms(key_id="modest"))
+    held += room.line.admit([request(8)], Terms())
+    room.line.leave(held[:3])
+    room.line.enter(held[3:])
+    for place in held[3:]:
+        place.result(WAIT)
+    assert room.line.pending == 0
+    room.line.leave(room.line.admit([request(i) for i in range(8)], Terms()))  # the operator's own
+    assert [share_of(key, bound) for key, bound in (("k", 1), ("k", 64), ("", 64))] == [1, 48, 64]
     room.close()
 
 

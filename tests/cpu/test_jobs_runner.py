@@ -26,13 +26,14 @@ from PIL import Image as Pillow
 from mezzotint.engine.runner import Runner
 from mezzotint.jobs import images, store
 from mezzotint.jobs.database import Database
-from mezzotint.jobs.dispatch import Dispatcher, QueueFullError, Supply
+from mezzotint.jobs.dispatch import Dispatcher, Supply
 from mezzotint.jobs.event import JobEvent
 from mezzotint.jobs.files import THUMBNAIL_SIDE, Files, file_name, image_id
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.order import Order
 from mezzotint.jobs.place import DataFolder
 from mezzotint.jobs.retention import Rules, sweep
+from mezzotint.jobs.room import QueueFullError
 from mezzotint.jobs.runner import JobPolicy, JobRunner
 from mezzotint.jobs.store import ConflictError, Job, NewJob
 from mezzotint.types import Cancelled, Recipe, Request, RequestError, ResourceError
