@@ -95,7 +95,7 @@ def test_a_gpu_with_too_little_memory_names_the_precision_that_fits(
     with pytest.raises(ResourceError, match=r"15\.5 GiB are free for it; use --precision fp8"):
         plan_memory(config, place)
     place = _gpu(monkeypatch, capability=(8, 6), free=16 * GIB)  # bf16 and no fp8
-    with pytest.raises(ResourceError, match=r"give it 18\.\d GiB, or take a device with more"):
+    with pytest.raises(ResourceError, match=r"give it 19\.\d GiB, or take a device with more"):
         plan_memory(config, place)
     made = plan_memory(config, _gpu(monkeypatch, capability=(8, 6), free=24 * GIB))
     assert made.rows_on_host
