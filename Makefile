@@ -10,7 +10,7 @@ PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name 
   ! -name schema.d.ts -print)
 NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
 
-.PHONY: demo serve web test test-web check fmt size bench targets performance soak test-gpu collect-gpu golden clean
+.PHONY: demo serve web test test-web check fmt size bench targets performance soak fuzz audit test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
@@ -24,7 +24,7 @@ serve: $(VENV)/serve.stamp
 web: $(PAGE)
 
 test: $(VENV)/dev.stamp check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpu -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpu tests/security -n auto --dist loadfile
 	$(BIN)/python -m pytest tests/e2e
 	$(MAKE) --no-print-directory collect-gpu
 
@@ -70,6 +70,19 @@ soak: $(VENV)/dev.stamp
 	  --out bench/results/serve.jsonl
 	$(BIN)/python -m bench.faults workers cancels drains disks kills streams \
 	  --out bench/results/faults.jsonl
+	$(MAKE) --no-print-directory fuzz FUZZ_S=60
+
+# Coverage-guided noise for every parser, FUZZ_S seconds each; Linux only, as atheris is.
+FUZZ_S ?= 600
+fuzz: $(VENV)/dev.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	$(BIN)/python tests/security/fuzz.py $(FUZZ_S)
+
+# Known holes in what constraints.txt pins; asks the package index.
+audit: $(VENV)/dev.stamp
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.0
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 # Without a GPU the GPU tests must at least import and collect.
 collect-gpu: $(VENV)/dev.stamp

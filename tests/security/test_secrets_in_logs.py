@@ -1,0 +1,68 @@
+"""Keys, cookies and prompts never reach the log, on any route, however they are sent."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+from serving import forget_logs, until
+from test_server_images import World
+
+from mezzotint.server import logs
+from mezzotint.server.sessions import COOKIE
+
+PROMPT = "a very private picture"
+
+
+def test_nothing_secret_is_logged(tmp_path: Path) -> None:
+    text = io.StringIO()
+    logs.configure(text)
+    try:
+        world = World(tmp_path)
+        with world.http:
+            until(lambda: world.http.get("/ready").status_code == 200)
+            secrets = busy_day(world)
+        world.ring.close()
+        world.gallery.database.close()
+    finally:
+        forget_logs()
+    logged = text.getvalue()
+    assert logged.count('"event":"request"') > 20
+    for secret in (*secrets, PROMPT, "private"):
+        assert secret not in logged
+
+
+def busy_day(world: World) -> list[str]:
+    """Call what takes or gives a secret. -> all secrets that were sent or answered."""
+    http, nobody = world.http, TestClient(world.app)
+    own = {"Origin": "http://testserver"}
+    signed = nobody.post("/api/v1/session", json={"key": "k-admin"}, headers=own)
+    cookie = re.search(rf"{COOKIE}=([^;]+)", signed.headers["set-cookie"])[1]  # type: ignore[index]
+    made = http.post("/api/v1/keys", json={"name": "bob"}).json()
+    call = {"prompt": PROMPT, "negative_prompt": PROMPT, "size": "64x64", "steps": 1}
+    url = http.post("/v1/images/generations", json=call | {"response_format": "url"}).json()
+    signature = url["data"][0]["url"].partition("signature=")[2]
+    secrets = ["k-admin", cookie, made["key"], made["key"].split("_")[2], signature]
+    wrong = ["k-wrong-0123456789", "mz_0123456789ab_" + "f" * 64]
+    for key in (*wrong, made["key"]):
+        nobody.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+        nobody.get("/v1/models", headers={"Authorization": key})
+        nobody.get(f"/v1/models?key={key}")
+        nobody.get(f"/{key}/{key}", headers={"Cookie": f"{COOKIE}={key}"})
+        basic = base64.b64encode(f"user:{key}".encode()).decode()
+        nobody.get("/sdapi/v1/options", headers={"Authorization": f"Basic {basic}"})
+        nobody.post("/api/v1/session", json={"key": key, "extra": key})
+        nobody.post("/api/v1/session", json={"key": key}, headers=own)
+        nobody.post("/api/v1/session", json={"key": [key]}, headers=own)
+        secrets += [key, basic]
+    nobody.get("/api/v1/images", headers={"Cookie": f"{COOKIE}={cookie}"})
+    http.post("/api/v1/jobs", json={"prompt": PROMPT, "width": 64, "height": 64, "steps": 1})
+    http.post("/models/fake", json={"inputs": PROMPT, "parameters": {"steps": PROMPT}})
+    http.get("/api/v1/images", params={"search": PROMPT})
+    http.put(f"/api/v1/presets/{PROMPT}", json={"values": {"negative_prompt": PROMPT}})
+    http.delete(f"/api/v1/presets/{PROMPT}")
+    http.post("/api/v1/inspect", content=PROMPT.encode())
+    return secrets
