@@ -144,7 +144,7 @@ def requests(data: Path, size: Size) -> Row:
 
 def pictures(data: Path, size: Size) -> Row:
     """Real pictures of the bundled model, in two steps each."""
-    with drawing(data) as server, sampling(server) as memory:
+    with drawing(data, "--device", "cpu") as server, sampling(server) as memory:
         answers = _closed(server, 2, size.pictures, lambda i: body(i) | {"steps": 2})
     return {
         "pictures": len(answers),

@@ -117,10 +117,10 @@ def pretending(data: Path, *arguments: str, **device: Any) -> Iterator[ServerPro
 
 
 @contextmanager
-def drawing(data: Path, *arguments: str) -> Iterator[ServerProcess]:
-    """A server of the bundled model, until the block ends."""
-    command = ["mezzotint", "serve", "--device", "cpu", *arguments]
-    with _until_left(_ready(ServerProcess(command, data, {}))) as server:
+def drawing(data: Path, *arguments: str, **environment: str) -> Iterator[ServerProcess]:
+    """A server that draws, until the block ends."""
+    command = ["mezzotint", "serve", *arguments]
+    with _until_left(_ready(ServerProcess(command, data, environment))) as server:
         yield server
 
 
