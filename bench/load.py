@@ -26,7 +26,7 @@ class Answer:
     due_s: float
     ended_s: float
     status: int  # 0: no answer
-    body_bytes: int
+    read: float  # what the caller's `read` made of the body
 
     @property
     def latency_s(self) -> float:
@@ -78,14 +78,18 @@ class Caller:
 
 
 async def open_loop(
-    caller: Caller, due_s: Sequence[float], body: Callable[[int], object]
+    caller: Caller,
+    due_s: Sequence[float],
+    body: Callable[[int], object],
+    read: Callable[[bytes], float] = len,
 ) -> list[Answer]:
     """Send `body(i)` when it is due, whatever became of the others; wait for all answers."""
     start = time.monotonic()
 
     async def send(number: int, due: float) -> Answer:
         status, data = await caller.post(body(number))
-        return Answer(due, time.monotonic() - start, status, len(data))
+        ended = time.monotonic() - start
+        return Answer(due, ended, status, read(data) if status == 200 else 0.0)
 
     tasks = []
     for number, due in enumerate(due_s):
@@ -97,7 +101,11 @@ async def open_loop(
 
 
 async def closed_loop(
-    caller: Caller, callers: int, count: int, body: Callable[[int], object]
+    caller: Caller,
+    callers: int,
+    count: int,
+    body: Callable[[int], object],
+    read: Callable[[bytes], float] = len,
 ) -> list[Answer]:
     """`callers` callers send `count` requests in all, each when its last one was answered."""
     start = time.monotonic()
@@ -108,7 +116,8 @@ async def closed_loop(
         while (number := next(numbers)) < count:
             due = time.monotonic() - start
             status, data = await caller.post(body(number))
-            answers.append(Answer(due, time.monotonic() - start, status, len(data)))
+            ended = time.monotonic() - start
+            answers.append(Answer(due, ended, status, read(data) if status == 200 else 0.0))
 
     await asyncio.gather(*(call() for _ in range(callers)))
     return answers

@@ -134,6 +134,14 @@ def get(url: str) -> Any:
         return json.load(error)
 
 
+def patch(url: str, values: object) -> Any:
+    """PATCH JSON. -> the answer's; HTTPError where it is refused."""
+    data, headers = json.dumps(values).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers, method="PATCH")  # noqa: S310 - ours
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        return json.load(answer)
+
+
 def _ready(server: ServerProcess) -> ServerProcess:
     try:
         server.wait_ready()
