@@ -58,7 +58,11 @@ def _plain_operations() -> AbstractContextManager[object]:
 
 def _plain_attention() -> AbstractContextManager[object]:
     """torch's own choice of an attention, segment by segment."""
-    return patch.object(cuda_attention, "attention", plain_attention.attention)
+    return patch.object(cuda_attention, "attention", _torchs_attention)
+
+
+def _torchs_attention(*inputs: Any, backend: object = None) -> torch.Tensor:
+    return plain_attention.attention(*inputs)
 
 
 def _no_inference_mode() -> AbstractContextManager[object]:

@@ -275,6 +275,8 @@ def _rival_rows(rival: Rival, wanted: Sequence[str], setup: Setup, seen: Picture
     workloads = [w for w in setup.workloads if w.name in wanted]
     try:
         about["versions"] = rival.versions()
+        if setup.device.type == "cuda":  # an engine may have held this process to its own budget
+            torch.cuda.set_per_process_memory_fraction(1.0, setup.device)
         draw = rival.build(SharedWeights.make(setup.sizes, setup.device, setup.dtype))
     except Exception as error:
         for workload in workloads:

@@ -11,6 +11,7 @@ from mezzotint import Engine
 from mezzotint.measure.timing import REST_S, by_engine
 from mezzotint.measure.workload import Workload
 
+USUAL = ((1024, 1024), (512, 512))  # what the engine has been making before a new size comes
 SIZES = {  # of about as many pixels; no other measurement uses them
     "new-size-1024px": ((1152, 896), (1088, 960), (960, 1088)),
     "new-size-512px": ((528, 512), (576, 464), (640, 416)),
@@ -21,6 +22,8 @@ WARM = 3
 def measure_new_size(engine: Engine, name: str, prompts: Iterator[str], steps: int = 8) -> Row:
     """Medians over three sizes: milliseconds of the first picture, of later ones, their ratio."""
     make = by_engine(engine)
+    for width, height in USUAL * WARM:
+        make([next(prompts)], Workload("usual", width, height, steps, 0.0))
     firsts, warms, ratios = [], [], []
     for width, height in SIZES[name]:
         workload = Workload(name, width, height, steps, 0.0)

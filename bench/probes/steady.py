@@ -38,7 +38,7 @@ def measure_steady(engine: Engine, workload: Workload, prompts: Iterator[str]) -
     """Differences between a long and a short run, a step: what a picture costs once drops out."""
     short = replace(workload, steps=SHORT)
     long = replace(workload, steps=2 * SHORT)
-    for one in (short, long, long):
+    for one in (short, long) * 2:
         _run(engine, one, prompts)
     less, more = (_watch(engine, one, prompts) for one in (short, long))
     steps = more.steps - less.steps

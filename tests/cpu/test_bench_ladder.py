@@ -58,6 +58,15 @@ def test_what_is_off_is_off_only_on_its_rung() -> None:
     }
 
 
+def test_torch_s_attention_takes_what_the_engine_gives() -> None:
+    q = torch.randn(32, 2, 8)
+    segments = kernels.Segments.of((16, 16), q.device)
+    expected = kernels.attention(q, q, q, segments)
+    with ladder._off(RUNGS[0].off):  # what a GPU's dispatch calls
+        found = cuda_attention.attention(q, q, q, segments, False, backend=None)
+    assert torch.equal(found, expected)
+
+
 def test_a_rung_that_fails_is_a_row() -> None:
     (row,) = climb([Rung("FP8", {"precision": "fp3"})], SMALL, "cpu", {})
     assert "fp3" in row["error"]

@@ -48,6 +48,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(timing, "WARMUPS", 1)
     monkeypatch.setattr(new_size, "REST_S", 0.0)
     monkeypatch.setattr(new_size, "WARM", 1)
+    monkeypatch.setattr(new_size, "USUAL", ((96, 96),))
     monkeypatch.setitem(new_size.SIZES, "new-size-512px", ((96, 112),))
     monkeypatch.setattr(random_weights, "TransformerConfig", lambda: SIZES.transformer)
     monkeypatch.setattr(random_weights, "Qwen3Config", lambda: SIZES.text_encoder)
