@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from mezzotint.server.source import RunnerSource, Served
 
 _SERVER = "Server"
-# Pictures a worker is given at once: one in each of its stages and one to follow. The rest waits in
-# the server's line, where priorities and fair shares count.
-_IN_FLIGHT = 4
 
 Host = Annotated[
     str,
@@ -276,7 +273,7 @@ def _load(config: Config, path: Path) -> Served:
     """Workers that begin to load: a process for each GPU, or one for the CPU."""
     from mezzotint.models.find import open_tokenizer
     from mezzotint.server.source import Served
-    from mezzotint.workers.open import open_pool
+    from mezzotint.workers.open import in_flight, open_pool
 
     tokenize = open_tokenizer(path, config.variant)
     pool = open_pool(config)
@@ -286,7 +283,7 @@ def _load(config: Config, path: Path) -> Served:
         config.producer,
         lambda: pool.state,
         bundled=config.model is None and config.random_weights is None,
-        capacity=_IN_FLIGHT * len(pool.workers()),
+        capacity=in_flight(config) * len(pool.workers()),
     )
 
 

@@ -14,6 +14,7 @@ from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
 
+_STAGES = 3
 _AHEAD = 2  # requests a worker holds beyond its slots, so that a free slot never waits for us
 
 
@@ -23,6 +24,15 @@ def open_pool(config: Config, policy: Policy | None = None) -> Pool:
     ModelError when there is no such model: that is seen in its headers, before any process starts.
     """
     return Pool(spec_for(config), launches(config), policy)
+
+
+def in_flight(config: Config) -> int:
+    """Requests that keep a worker busy; more would only wait there, past every priority.
+
+    One for each stage and one to follow; where steps share forwards, as many as it holds.
+    """
+    packs = not config.deterministic and (config.precision == "fp8" or bool(config.pack_tflop))
+    return config.slots + _AHEAD if packs else min(config.slots, _STAGES) + 1
 
 
 def spec_for(config: Config) -> ModelSpec:

@@ -627,6 +627,40 @@ def test_a_killed_worker_costs_a_job_nothing(gallery: Gallery) -> None:
     assert [image.seed for image in gallery.database.read(images.of_job, id)] == [7, 8, 9]
 
 
+def test_a_pool_that_is_lost_for_good_fails_no_job(gallery: Gallery, tmp_path: Path) -> None:
+    program = (str(Path(__file__).parents[1] / "fake_engine.py"),)
+    folder = tmp_path / "faults"
+    folder.mkdir()
+    marks = [folder / f"load-{i}" for i in range(3)]  # it loads well once there were three faults
+    values = {"step_s": 0.05, "folder": str(folder), "load_fault": "refuse", "load_faults": 3}
+    launch = Launch(config=config(**values), program=program)
+    policy = Policy(backoff_s=0.01, max_backoff_s=0.02)
+
+    @contextmanager
+    def server() -> Iterator[tuple[Pool, JobRunner]]:
+        for mark in marks:
+            mark.touch()
+        with Pool(SPEC, [launch], policy) as pool:
+            wait_for(lambda: pool.state == "ready")
+            line = line_of(pool, capacity=1, ready=lambda: pool.state in ("ready", "restarting"))
+            jobs = JobRunner(gallery, line)
+            yield pool, jobs
+            jobs.close()
+            line.close()
+
+    with server() as (pool, jobs):
+        for mark in marks:
+            mark.unlink()
+        fatal = jobs.submit(Order(Request(prompt="die once mark", seed=1))).id
+        other = jobs.submit(Order(Request(prompt="a red apple", seed=2))).id
+        wait_for(lambda: pool.state == "failed")
+        wait_for(lambda: state(gallery, fatal) == "queued")
+        assert state(gallery, other) == "queued"
+    with server():
+        for id in (fatal, other):
+            wait_for(lambda id=id: state(gallery, id) == "done")  # type: ignore[misc]
+
+
 def test_nothing_leaks_over_many_jobs(gallery: Gallery) -> None:
     with bench_of(gallery) as bench:
         bench.wait(bench.submit().id)

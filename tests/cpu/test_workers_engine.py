@@ -11,7 +11,7 @@ from mezzotint.config import make
 from mezzotint.engine.engine import Engine
 from mezzotint.engine.record import Mark
 from mezzotint.types import Progress, Request, RequestError
-from mezzotint.workers.open import launches, open_pool, spec_for
+from mezzotint.workers.open import in_flight, launches, open_pool, spec_for
 
 
 def test_a_pool_makes_the_engines_pictures() -> None:
@@ -52,6 +52,13 @@ def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPa
         "GPU-7f",
     ]
     assert [each.environment for each in launches(make(device="cpu"))] == [{}]
+
+
+def test_a_worker_is_given_what_keeps_it_busy_and_no_more() -> None:
+    assert in_flight(make()) == 4
+    assert in_flight(make(slots=1)) == 2
+    assert in_flight(make(precision="fp8")) == in_flight(make(pack_tflop=60.0)) == 10
+    assert in_flight(make(precision="fp8", deterministic=True)) == 4
 
 
 def test_a_pool_tells_what_its_workers_did() -> None:
