@@ -46,13 +46,16 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """Index tables of one pack; they depend on shapes only, never on values."""
+    """Index tables of one pack; they depend on shapes only, never on values.
+
+    None where rows lie as they are wanted: one request without image padding moves none.
+    """
 
     images: Sequence  # what the noise refiner reads
-    image_source: Tensor  # [image rows] into the [patches ; pad token] table
+    image_source: Tensor | None  # [image rows] into the [patches ; pad token] table
     joint: Sequence  # what the main blocks read: per segment [image ; caption]
-    joint_source: Tensor  # [joint rows] into the [images ; captions] table
-    output: Tensor  # [sum of image_tokens over segments] rows of the joint sequence
+    joint_source: Tensor | None  # [joint rows] into the [images ; captions] table
+    output: Tensor | None  # [sum of image_tokens over segments] rows of the joint sequence
     output_lengths: tuple[int, ...]  # image tokens of each segment
 
 
@@ -70,7 +73,7 @@ def layout(shapes: tuple[Shape, ...], config: TransformerConfig, device: torch.d
         images=_sequence(
             [image.positions for image in images], [i.request for i in images], config, device
         ),
-        image_source=_image_source(shapes, images).to(device),
+        image_source=_unless_in_order(_image_source(shapes, images), device),
         joint=_sequence(
             [
                 torch.cat([_image_positions(shape, caption), caption_positions(caption)])
@@ -80,8 +83,8 @@ def layout(shapes: tuple[Shape, ...], config: TransformerConfig, device: torch.d
             config,
             device,
         ),
-        joint_source=_joint_source(shapes, images).to(device),
-        output=_output_rows(shapes).to(device),
+        joint_source=_unless_in_order(_joint_source(shapes, images), device),
+        output=_unless_in_order(_output_rows(shapes), device),
         output_lengths=tuple(shape.image_tokens for _, shape, _ in segments),
     )
 
@@ -116,6 +119,11 @@ def _sequence(
     return Sequence(
         Segments.of(lengths, device), request.to(device), cos.to(device), sin.to(device)
     )
+
+
+def _unless_in_order(source: Tensor, device: torch.device) -> Tensor | None:
+    in_order = torch.equal(source, torch.arange(len(source)))
+    return None if in_order else source.to(device)
 
 
 def _image_source(shapes: tuple[Shape, ...], images: list[_ImageSequence]) -> Tensor:

@@ -48,17 +48,18 @@ def fits(shapes: tuple[Shape, ...]) -> bool:
 def mix(shapes: tuple[Shape, ...], config: TransformerConfig, device: torch.device) -> Mix:
     """Pad a pack's layout to its buckets. -> tables on `device`."""
     exact = layout(shapes, config, device)
-    rows = _bucket(len(exact.joint_source), ROW_BUCKET)
+    num_images, num_joint = len(exact.images.request), len(exact.joint.request)
+    rows = _bucket(num_joint, ROW_BUCKET)
     num_captions = sum(sum(shape.captions) for shape in shapes)
     num_patches = sum(shape.image_tokens for shape in shapes)
-    num_images = len(exact.image_source)
-    image_source = exact.image_source.where(exact.image_source < num_patches, rows)
-    joint_source = exact.joint_source
+    image_source = _in_full(exact.image_source, num_images, device)
+    image_source = image_source.where(image_source < num_patches, rows)
+    joint_source = _in_full(exact.joint_source, num_joint, device)
     joint_source = joint_source.where(joint_source < num_images, joint_source + rows - num_images)
     tables = (
         _pad(image_source, rows),
         _pad(joint_source, rows),
-        _pad(exact.output, rows),
+        _pad(_in_full(exact.output, sum(exact.output_lengths), device), rows),
         *_sequence_tables(exact.images, rows),
         *_sequence_tables(exact.joint, rows),
     )
@@ -81,6 +82,10 @@ def layout_of(tables: tuple[Tensor, ...]) -> Layout:
 def pad_rows(x: Tensor, rows: int) -> Tensor:
     """x [n, ...] with zeros below, to `rows` rows."""
     return functional.pad(x, (0, 0) * (x.ndim - 1) + (0, rows - x.shape[0]))
+
+
+def _in_full(index: Tensor | None, count: int, device: torch.device) -> Tensor:
+    return torch.arange(count, device=device) if index is None else index
 
 
 def _bucket(count: int, size: int) -> int:

@@ -167,11 +167,16 @@ class Transformer(nn.Module):
         captions of every segment [sum of caption tokens, D]
         -> [sum of image tokens over segments, patch_width].
         """
-        x = torch.cat([self.x_embedder(x.to(self.dtype)), self.x_pad_token])[layout.image_source]
+        x = self.x_embedder(x.to(self.dtype))
+        if layout.image_source is not None:
+            x = torch.cat([x, self.x_pad_token])[layout.image_source]
         x = _through(self.noise_refiner, x, layout.images, m.noise_refiner)
-        x = torch.cat([x, captions])[layout.joint_source]
+        x = torch.cat([x, captions])
+        if layout.joint_source is not None:
+            x = x[layout.joint_source]
         x = _through(self.layers, x, layout.joint, m.layers)
-        return self._head(x[layout.output], layout.joint.request[layout.output], m.final_scale)
+        rows = slice(sum(layout.output_lengths)) if layout.output is None else layout.output
+        return self._head(x[rows], layout.joint.request[rows], m.final_scale)
 
     def refine_captions(self, features: Tensor, source: Tensor, seq: Sequence) -> Tensor:
         """Embed text features, pad with the learned token and refine; once per prompt.
