@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mezzotint.engine.out_of_memory import ran_out_of_memory
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,15 +57,8 @@ class GraphCache:
         if key not in self._seen:
             self._seen.add(key)
             return function(*inputs)
-        if key not in self.refused:
-            try:
-                return self._capture(key, function, inputs)(inputs)
-            except torch.OutOfMemoryError:
-                self.drop()  # leaves what memory there is to this launch, uncaptured
-            except RuntimeError as error:  # the picture must not pay for a library's defect
-                self.refused[key] = str(error)
-                _log.warning("%s could not be recorded and runs without: %s", key, error)
-        return function(*inputs)
+        captured = None if key in self.refused else self._try_to_capture(key, function, inputs)
+        return captured(inputs) if captured is not None else function(*inputs)
 
     def drop(self) -> None:
         """Forget every graph and give their memory back to the driver."""
@@ -73,6 +68,22 @@ class GraphCache:
         self._pool = None
         self.num_bytes = 0
         torch.cuda.empty_cache()
+
+    def _try_to_capture(
+        self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
+    ) -> _Captured | None:
+        """None where it cannot be done: the picture must not pay for it, and is made without."""
+        try:
+            return self._capture(key, function, inputs)
+        except RuntimeError as error:
+            no_memory = ran_out_of_memory(error)
+            if not no_memory:
+                cause = error.__context__ or error  # the end of a broken capture hides what broke
+                self.refused[key] = f"{type(cause).__name__}: {cause}"
+                _log.warning("%s is not recorded: %s", key, self.refused[key])
+        if no_memory:  # only here: the handler above kept what the capture held
+            self.drop()
+        return None
 
     def _capture(
         self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
