@@ -72,7 +72,9 @@ class Engine:
                 name=place.name,
                 precision=place.precision,
                 clock="host" if place.device.type == "cpu" else "device",
-                memory_bytes=memory_by_owner(place.device, self._model, executor.slots_bytes),
+                memory_bytes=memory_by_owner(
+                    place.device, self._model, executor.slots_bytes, graphs
+                ),
             )
         )
         self._loop = Loop(

@@ -122,7 +122,12 @@ class GraphTally:
 
     def room(self) -> int:
         """Bytes that graphs may still take."""
-        return self.limit_bytes - sum(cache.num_bytes for cache in self.caches)
+        return self.limit_bytes - self.num_bytes
+
+    @property
+    def num_bytes(self) -> int:
+        """Of device memory that all graphs hold."""
+        return sum(cache.num_bytes for cache in self.caches)
 
     def count(self) -> tuple[int, int]:
         """(launches, replays among them) so far."""

@@ -78,8 +78,8 @@ class DeviceState(_Part):
     )
     memory_bytes: dict[str, int] | None = Field(
         default=None,
-        description="By what holds it: weights, slots, and on a GPU working (arenas, graphs and "
-        "torch's own cache).",
+        description="By what holds it: weights, slots, and on a GPU graphs and arenas (all else "
+        "that torch holds, its cache included).",
     )
     ceiling_tflops: float | None = Field(
         default=None,

@@ -9,7 +9,7 @@ export const parts = texts({
   denoise: { en: "denoise", zh: "去噪" },
   decode: { en: "VAE decode", zh: "VAE 解码" },
   file: { en: "file", zh: "文件" },
-  wait: { en: "between stages", zh: "阶段之间" },
+  wait: { en: "waiting its turn", zh: "等待轮次" },
   host: { en: "host", zh: "主机" },
   idle: { en: "no work", zh: "无任务" },
   total: { en: "total", zh: "总计" },
