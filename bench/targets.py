@@ -8,6 +8,7 @@ that the project set out from follow; they are reported, not held.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -208,7 +209,11 @@ def _more(results: Results, *, system: str, workload: str) -> Measured | Missing
 
 def _value(results: Results, *, system: str, workload: str, key: str) -> Measured | Missing:
     row = results.newest(system, workload)
-    return _missing(results, system, workload) if row is None else Measured(row[key], (row,))
+    if row is None:
+        return _missing(results, system, workload)
+    if row[key] is None:  # a PSNR of equal pictures, which JSON cannot say
+        return Measured(math.inf, (row,), "equal")
+    return Measured(row[key], (row,))
 
 
 def _peak(results: Results, *, system: str) -> Measured | Missing:

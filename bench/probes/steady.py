@@ -104,4 +104,4 @@ def _seen(
 
 
 def _grown(key: str, before: dict[str, Any], after: dict[str, Any]) -> int:
-    return int(after[key] - before[key])
+    return int(after.get(key, 0) - before.get(key, 0))

@@ -54,6 +54,14 @@ def test_one_value_below_its_floor(
     assert reached.count("aim") == 28 - missed
 
 
+def test_equal_pictures_reach_every_floor() -> None:
+    rows = [
+        r | ({"median_psnr_db": None} if "median_psnr_db" in r else {})
+        for r in reaching_every_aim()
+    ]
+    assert set(verdicts_of(rows).values()) == {"aim"}
+
+
 def test_between_floor_and_aim() -> None:
     rows = [
         row | ({"ms": 88} if (row["system"], row["workload"]) == (EXACT, "forward-1024px") else {})
