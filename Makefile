@@ -66,7 +66,7 @@ performance: $(VENV)/dev.stamp
 
 # The promises of docs/reliability.md at full length: about an hour. Their short versions are in test.
 soak: $(VENV)/dev.stamp
-	$(BIN)/python -m bench.serve overhead overload requests pictures \
+	$(BIN)/python -m bench.serve overhead overload requests jobs pictures adaptive \
 	  --out bench/results/serve.jsonl
 	$(BIN)/python -m bench.faults workers cancels drains disks kills streams \
 	  --out bench/results/faults.jsonl

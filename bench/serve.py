@@ -28,7 +28,7 @@ import orjson
 
 from bench.environment import described
 from bench.load import Answer, Caller, closed_loop, open_loop, quantile_ms
-from bench.server import ServerProcess, drawing, patch, pretending
+from bench.server import ServerProcess, drawing, get, patch, pretending
 
 PICTURE_S = 0.05
 _PEAK_CALLERS = 8
@@ -46,6 +46,7 @@ class Size:
     peak_s: float
     overload_s: float
     requests: int
+    jobs: int
     pictures: int
     capacity: int  # pictures, to see how many can be made
     adaptive_s: float
@@ -56,6 +57,7 @@ SHORT = Size(
     peak_s=3,
     overload_s=6,
     requests=400,
+    jobs=40,
     pictures=12,
     capacity=12,
     adaptive_s=10,
@@ -65,6 +67,7 @@ FULL = Size(
     peak_s=30,
     overload_s=300,
     requests=50_000,
+    jobs=5000,
     pictures=1000,
     capacity=60,
     adaptive_s=90,
@@ -170,6 +173,30 @@ def requests(data: Path, size: Size) -> Row:
     }
 
 
+def jobs(data: Path, size: Size) -> Row:
+    """Jobs that are kept: each is on the disk before it is answered, and its picture after it."""
+    with pretending(data, picture_s=0.002, side=64, slots=8) as server:
+        before_s = server.cpu_s()
+        with sampling(server) as memory:
+            answers = asyncio.run(_until_accepted(Caller(server.port, "/api/v1/jobs"), size.jobs))
+            done = _until_done(server, size.jobs)
+        cpu_s = server.cpu_s() - before_s
+    file_bytes = sum(file.stat().st_size for file in data.glob("history.sqlite3*"))
+    return {
+        "jobs": len(answers),
+        "done": done,
+        "per_s": _rate(answers, 202),
+        "accepted_p50_ms": quantile_ms(answers, 50),
+        "accepted_p99_ms": quantile_ms(answers, 99),
+        "cpu_ms": cpu_s * 1e3 / len(answers),
+        "database_bytes_per_job": file_bytes / len(answers),
+        "rss_mib": memory.last_bytes / 2**20,
+        "rss_bytes_per_request": memory.slope_bytes([answer.ended_s for answer in answers]),
+        "limits": "all done",
+        "met": done == size.jobs,
+    }
+
+
 def pictures(data: Path, size: Size) -> Row:
     """Real pictures of the bundled model, in two steps each."""
     with drawing(data, "--device", "cpu") as server, sampling(server) as memory:
@@ -220,6 +247,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Size], Row]] = {
     "overhead": overhead,
     "overload": overload,
     "requests": requests,
+    "jobs": jobs,
     "pictures": pictures,
     "adaptive": adaptive,
 }
@@ -310,9 +338,46 @@ def _open(
     return asyncio.run(open_loop(Caller(server.port), due_s, make, read))
 
 
-def _rate(answers: list[Answer]) -> float:
+async def _until_accepted(caller: Caller, count: int) -> list[Answer]:
+    """Ask for jobs by four callers; whoever is told to come again does. -> the accepted."""
+    accepted: list[Answer] = []
+    start = time.monotonic()
+
+    async def ask(number: int) -> None:
+        while True:
+            due = time.monotonic() - start
+            status, _ = await caller.post(body(number))
+            if status == 202:
+                accepted.append(Answer(due, time.monotonic() - start, status, 0.0))
+                return
+            await asyncio.sleep(0.05)
+
+    async def call(first: int) -> None:
+        for number in range(first, count, 4):
+            await ask(number)
+
+    await asyncio.gather(*(call(first) for first in range(4)))
+    return accepted
+
+
+def _until_done(server: ServerProcess, count: int) -> int:
+    """Wait until no job waits or runs. -> how many are done."""
+    url = f"{server.url}/api/v1/jobs"
+    while any(get(f"{url}?state={state}&limit=1")["jobs"] for state in ("queued", "running")):
+        time.sleep(0.2)
+    done, cursor = 0, ""
+    while done < count:
+        page = get(f"{url}?state=done&limit=200{cursor}")
+        done += len(page["jobs"])
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    return done
+
+
+def _rate(answers: list[Answer], status: int = 200) -> float:
     """Pictures a second."""
-    ends = [answer.ended_s for answer in answers if answer.status == 200]
+    ends = [answer.ended_s for answer in answers if answer.status == status]
     return len(ends) / max(ends)
 
 

@@ -189,9 +189,15 @@ def main() -> None:
     device = msgspec.json.decode(text, type=FakeDevice)
 
     def load(config: object, path: object) -> Served:
-        launch = Launch(config=text, program=_PROGRAM, depth=device.slots + 2)
+        in_flight = device.slots + 3  # as many stages as a worker has, as the command does it
+        launch = Launch(config=text, program=_PROGRAM, depth=in_flight)
         pool = Pool(spec_of(device), [launch], Policy(backoff_s=0.05, max_backoff_s=0.2))
-        return Served(pool, lambda prompt: len(prompt.split()) + 2, state=lambda: pool.state)
+        return Served(
+            pool,
+            lambda prompt: len(prompt.split()) + 2,
+            state=lambda: pool.state,
+            capacity=in_flight,
+        )
 
     command._load = load
     sys.argv.insert(1, "serve")

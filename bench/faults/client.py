@@ -37,6 +37,7 @@ class Submitter:
 
     url: Callable[[], str]  # where the server is now
     every_s: float
+    name: str = "key"  # begins its Idempotency-Keys
     acknowledged: dict[str, int] = field(default_factory=dict)  # job id -> pictures
     strange: list[tuple[int, Any]] = field(default_factory=list)  # answers that should not be
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +57,7 @@ class Submitter:
         number = 0
         while not self._stop.wait(self.every_s):
             body = {"prompt": f"number {number}", "seed": number, "n": rng.choice((1, 1, 1, 3))}
-            self._ask(f"key-{number}", body)
+            self._ask(f"{self.name}-{number}", body)
             number += 1
 
     def _ask(self, key: str, body: dict[str, Any]) -> None:

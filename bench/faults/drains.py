@@ -29,9 +29,9 @@ def run(folder: Path, short: bool) -> dict[str, Any]:
     answers: Counter[int] = Counter()
     ends: list[tuple[int, float]] = []
     acknowledged: dict[str, int] = {}
-    for _ in range(times):
+    for number in range(times):
         server = start_pretending(data, picture_s=0.2, side=64)
-        submitter = Submitter(lambda server=server: server.url, every_s=0.1)
+        submitter = Submitter(lambda server=server: server.url, 0.1, f"drain-{number}")
         waiting = Waiting(server)
         time.sleep(rng.uniform(0.3, 1.0))
         submitter.stop()
