@@ -71,4 +71,4 @@ def _scene(width: int, height: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main(lambda text: runner_of(msgspec.json.decode(text, type=FakeDevice)))
+    main(lambda text, _: runner_of(msgspec.json.decode(text, type=FakeDevice)))

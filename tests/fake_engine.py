@@ -23,7 +23,7 @@ import numpy as np
 from mezzotint.engine.record import Mark, Observation
 from mezzotint.engine.stats import EngineStats
 from mezzotint.models.recipe import resolve
-from mezzotint.models.spec import Limits, ModelSpec, SlotShapes
+from mezzotint.models.spec import Limits, ModelSpec, OnLoad, SlotShapes
 from mezzotint.types import (
     Cancelled,
     Image,
@@ -126,10 +126,10 @@ class FakeEngine:
         model="Fake", weights="0" * 64, precision="fp32", device="cpu", versions=(("fake", "1"),)
     )
 
-    def __init__(self, config: FakeConfig) -> None:
+    def __init__(self, config: FakeConfig, on_load: OnLoad = lambda done, total: None) -> None:
         self.config = config
         self.tickets: list[FakeTicket] = []
-        self._load()
+        self._load(on_load)
 
     def submit(self, request: Request) -> FakeTicket:
         if len(request.prompt) > 1000:
@@ -154,8 +154,10 @@ class FakeEngine:
         for ticket in self.tickets:
             ticket.future.exception()
 
-    def _load(self) -> None:
-        time.sleep(self.config.load_s)
+    def _load(self, on_load: OnLoad) -> None:
+        for part in range(5):
+            on_load(part, 5)
+            time.sleep(self.config.load_s / 5)
         if not self.config.load_fault:
             return
         marks = list(Path(self.config.folder).glob("load-*"))
@@ -260,4 +262,4 @@ def _refuse_pickle(event: str, _: object) -> None:
 
 if __name__ == "__main__":
     sys.addaudithook(_refuse_pickle)
-    main(lambda text: FakeEngine(msgspec.json.decode(text, type=FakeConfig)))
+    main(lambda text, on_load: FakeEngine(msgspec.json.decode(text, type=FakeConfig), on_load))

@@ -282,6 +282,7 @@ def _load(config: Config, path: Path) -> Served:
         lambda prompt: len(tokenize(prompt)),
         config.producer,
         lambda: pool.state,
+        lambda: pool.loaded,
         bundled=config.model is None and config.random_weights is None,
         capacity=in_flight(config) * len(pool.workers()),
     )

@@ -20,7 +20,7 @@ from mezzotint.models.find import (
 )
 from mezzotint.models.footprint import Footprint
 from mezzotint.models.locate import locate
-from mezzotint.models.spec import Build, LoadedModel, ModelSpec, run_eagerly
+from mezzotint.models.spec import Build, LoadedModel, ModelSpec, OnLoad, run_eagerly
 from mezzotint.types import ConfigError, Precision, ResourceError
 
 # What torch's libraries take of a GPU: a workspace for products on every stream, 32 MiB each on
@@ -63,7 +63,9 @@ def find_budget(asked: int | None, place: Device) -> Budget:
     return Budget(num_bytes=asked, asked=True)
 
 
-def load_model(config: Config, place: Device, plan: MemoryPlan, graphs: GraphTally) -> LoadedModel:
+def load_model(
+    config: Config, place: Device, plan: MemoryPlan, graphs: GraphTally, on_load: OnLoad
+) -> LoadedModel:
     """Read the configured model onto its device. ResourceError when memory runs out."""
     build = Build(
         device=place.device,
@@ -73,6 +75,7 @@ def load_model(config: Config, place: Device, plan: MemoryPlan, graphs: GraphTal
         caption_cache_mib=config.caption_cache_mib,
         make_replay=graphs.make if plan.graphs else lambda: run_eagerly,
         attention=_attention(config, place),
+        on_load=on_load,
         mixes=bool(plan.graphs) and has_fa4() and config.attention in ("auto", "fa4"),
     )
     if place.device.type == "cuda":

@@ -26,7 +26,7 @@ from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.images.file import encode
 from mezzotint.models.recipe import preview_steps, resolve, series
-from mezzotint.models.spec import ModelSpec
+from mezzotint.models.spec import ModelSpec, OnLoad
 from mezzotint.types import Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
 
@@ -37,17 +37,24 @@ class Engine:
     """Makes pictures with one model on one device; safe to call from any thread.
 
     Without a model it runs the small one that ships with the package. Options are the fields of
-    `mezzotint.config.Config`. Close it, or use it in a `with` statement.
+    `mezzotint.config.Config`; `on_load` hears of bytes of weights, read and in all. Close it, or
+    use it in a `with` statement.
     """
 
-    def __init__(self, model: str | Path | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        on_load: OnLoad = lambda done, total: None,
+        **options: Any,
+    ) -> None:
         self.config: Config = make(model=None if model is None else str(model), **options)
         place = choose_device(self.config)
         if self.config.threads and place.device.type == "cpu":
             torch.set_num_threads(self.config.threads)
         self.memory = plan_memory(self.config, place)
         graphs = GraphTally(self.memory.graphs)
-        self._model = load_model(self.config, place, self.memory, graphs)
+        self._model = load_model(self.config, place, self.memory, graphs, on_load)
         self.provenance = Provenance(
             model=self._model.spec.name,
             weights=self._model.weights_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,12 @@ class Weights:
     """Checked tensors for one of our modules."""
 
     sources: Mapping[str, tuple[StoredTensor, ...]]  # our parameter -> rows in order
+    on_read: Callable[[int], None] = lambda _: None  # hears of bytes that were read
+
+    @property
+    def num_bytes(self) -> int:
+        """All of it, as it is stored."""
+        return sum(tensor.num_bytes for rows in self.sources.values() for tensor in rows)
 
     def fill(
         self,
@@ -100,6 +106,7 @@ class Weights:
         def read(name: str, shape: torch.Size) -> torch.Tensor:
             value = torch.empty(shape, dtype=dtype, device=device)
             _read_rows(name, self.sources[name], value)
+            self.on_read(sum(tensor.num_bytes for tensor in self.sources[name]))
             return value
 
         materialize(module, read, fp8)

@@ -160,6 +160,9 @@ def run_eagerly(key: Hashable, function: Callable[..., Tensor], *inputs: Tensor)
     return function(*inputs)
 
 
+OnLoad = Callable[[int, int], None]  # hears of (bytes read, bytes in all) of a model's weights
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Build:
     """Where and how a model is put together."""
@@ -171,6 +174,7 @@ class Build:
     caption_cache_mib: int
     make_replay: MakeReplay = lambda: run_eagerly
     attention: Backend | None = None  # None: by the table of the GPU
+    on_load: OnLoad = lambda done, total: None
     mixes: bool = False  # record packs of unlike requests too, which needs varlen attention
 
 

@@ -27,6 +27,12 @@ class Ready(BaseModel):
         "the server is ending."
     )
     seconds: float = Field(description="Since the server started, s.")
+    loaded: float | None = Field(
+        ge=0,
+        le=1,
+        description="While loading or restarting: the share of the weights that was read; null: "
+        "not known, or nothing loads.",
+    )
 
 
 def health_router(source: RunnerSource) -> APIRouter:
@@ -47,6 +53,7 @@ def health_router(source: RunnerSource) -> APIRouter:
         if state != "ready":
             response.status_code = 503
             response.headers["Retry-After"] = str(NOT_READY_RETRY_S)
-        return Ready(status=state, seconds=round(source.age_s, 1))
+        loaded = source.loaded if state in ("loading", "restarting") else None
+        return Ready(status=state, seconds=round(source.age_s, 1), loaded=loaded)
 
     return router

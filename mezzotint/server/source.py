@@ -26,6 +26,7 @@ class Served:
     count_tokens: CountTokens  # of a prompt, template included; RequestError beyond the limit
     producer: str = "mezzotint"  # named in AI-content marks
     state: Callable[[], State] = lambda: "ready"  # asked once its provenance is known
+    loaded: Callable[[], float | None] = lambda: None  # the share of the weights that was read
     bundled: bool = False  # the small model that ships with the package
     capacity: int = 16  # pictures it is given at once; the others wait in our own line
 
@@ -58,6 +59,12 @@ class RunnerSource:
             return "closed"
         opened = self._opened
         return opened.state() if opened is not None and self._ready else "loading"
+
+    @property
+    def loaded(self) -> float | None:
+        """The share of the weights that was read, 0 to 1; None where it is not known."""
+        opened = self._opened
+        return opened.loaded() if opened is not None else None
 
     @property
     def loading(self) -> bool:

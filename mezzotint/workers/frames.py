@@ -44,6 +44,13 @@ class Close(Frame, frozen=True):
     """Pool to worker: cancel what is unfinished and exit."""
 
 
+class Loading(Frame, frozen=True):
+    """Worker to pool: how much of the weights was read, bytes."""
+
+    done: int
+    total: int
+
+
 class Ready(Frame, frozen=True):
     """Worker to pool: the weights are loaded."""
 
@@ -93,7 +100,7 @@ class Observed(Frame, frozen=True):
 
 
 ToWorker = Open | Submit | Cancel | Close
-ToPool = Ready | Refused | Progressed | Finished | Failed | Observed
+ToPool = Loading | Ready | Refused | Progressed | Finished | Failed | Observed
 
 
 def _plain(value: object) -> str:

@@ -108,6 +108,12 @@ class Pool:
         order: tuple[PoolState, ...] = ("ready", "loading", "restarting", "failed")
         return next(state for state in order if state in states)
 
+    @property
+    def loaded(self) -> float:
+        """The share of its weights that the first worker to be ready has read, 0 to 1."""
+        with self._lock:
+            return max(worker.loaded for worker in self._workers)
+
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Every worker's state."""
         with self._lock:

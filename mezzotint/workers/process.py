@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from mezzotint.engine.runner import Runner, Ticket
+from mezzotint.models.spec import OnLoad
 from mezzotint.types import Cancelled, Image, MezzotintError, Progress
 from mezzotint.workers.block import write_block
 from mezzotint.workers.channel import Channel
@@ -27,6 +28,7 @@ from mezzotint.workers.frames import (
     Failed,
     Finished,
     FrameError,
+    Loading,
     Open,
     Progressed,
     Ready,
@@ -38,8 +40,9 @@ from mezzotint.workers.frames import (
 )
 from mezzotint.workers.reporter import Reporter
 
-MakeRunner = Callable[[str], Runner]
+MakeRunner = Callable[[str, OnLoad], Runner]
 
+_LOAD_SHARE = 0.01
 _EXIT_ORPHANED = 3
 _EXIT_REFUSED = 4
 
@@ -52,11 +55,11 @@ def main(make_runner: MakeRunner) -> NoReturn:
     os._exit(_serve(Channel(socket.socket(fileno=descriptor)), make_runner))
 
 
-def make_engine(config: str) -> Runner:
+def make_engine(config: str, on_load: OnLoad) -> Runner:
     """The engine for a Config in JSON."""
     from mezzotint.engine.engine import Engine
 
-    return Engine(**msgspec.json.decode(config, type=dict[str, Any]))
+    return Engine(on_load=on_load, **msgspec.json.decode(config, type=dict[str, Any]))
 
 
 def _serve(channel: Channel, make_runner: MakeRunner) -> int:
@@ -68,7 +71,7 @@ def _serve(channel: Channel, make_runner: MakeRunner) -> int:
     # It listens while the weights load, so that a pool that is gone ends the loading too.
     threading.Thread(target=_listen, args=(channel, inbox, ready), daemon=True).start()
     try:
-        runner = make_runner(opened.config)
+        runner = make_runner(opened.config, _Loading(channel))
     except Exception as error:
         _tell_where(error)
         channel.send(encode(Refused(kind_of(error), message_of(error))))
@@ -98,6 +101,20 @@ def _listen(
 def _receive(channel: Channel) -> ToWorker | None:
     payload = channel.receive()
     return None if payload is None else decode_to_worker(payload)
+
+
+class _Loading:
+    """Tells how far the weights are read, once a hundredth."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._told = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if done / total >= self._told + _LOAD_SHARE or done == total:
+            self._told = done / total
+            with suppress(OSError):  # the pool is gone: the listener ends this process
+                self._channel.send(encode(Loading(done, total)))
 
 
 class _Desk:

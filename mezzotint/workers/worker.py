@@ -20,6 +20,7 @@ from mezzotint.workers.errors import WorkerError, error_of
 from mezzotint.workers.frames import (
     Close,
     FrameError,
+    Loading,
     Open,
     Ready,
     Refused,
@@ -92,6 +93,7 @@ class Worker:
     process: subprocess.Popen[bytes] | None = None
     channel: Channel | None = None
     since: float = 0.0  # when the process was started
+    loaded: float = 0.0  # the share of its weights that was read
     _closing: bool = False
     _kill_reason: str | None = None
     _refusal: MezzotintError | None = None
@@ -185,6 +187,7 @@ class Worker:
             self.since = time.monotonic()
             self.pace = Pace(self.policy)
             self._kill_reason = self._refusal = None
+            self.loaded = 0.0
             self._outbox = queue.SimpleQueue()
             self.send(encode(Open(self.launch.config)))
             if self._closing:  # it was asked while this one was being started
@@ -198,7 +201,9 @@ class Worker:
         try:
             while (payload := channel.receive()) is not None:
                 frame = decode_to_pool(payload)
-                if isinstance(frame, Ready):
+                if isinstance(frame, Loading):
+                    self._note_loading(frame)
+                elif isinstance(frame, Ready):
                     self._note_ready(frame)
                 elif isinstance(frame, Refused):
                     raise WorkerBroken(self._note_refusal(frame))
@@ -211,6 +216,12 @@ class Worker:
         except Exception as error:  # a defect of ours must leave nobody waiting for ever
             return f"could not be listened to ({type(error).__name__}: {error})"
         return None
+
+    def _note_loading(self, frame: Loading) -> None:
+        with self.lock:
+            if self.state == "ready" or not 0 <= frame.done <= frame.total or not frame.total:
+                raise FrameError("it said that it loads what cannot be")
+            self.loaded = frame.done / frame.total
 
     def _note_ready(self, frame: Ready) -> None:
         with self.lock:

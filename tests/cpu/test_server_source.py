@@ -32,18 +32,21 @@ def pool_of(**settings: object) -> Pool:
 
 
 def served(pool: Pool) -> Served:
-    return Served(pool, count_tokens, state=lambda: pool.state)
+    return Served(pool, count_tokens, state=lambda: pool.state, loaded=lambda: pool.loaded)
 
 
 def test_a_pool_is_ready_once_a_worker_is() -> None:
-    pool = pool_of(load_s=0.5)
+    pool = pool_of(load_s=1.5)
     with serving(load=lambda: served(pool), wait=False) as server, server.client() as http:
-        assert http.get("/ready").json()["status"] == "loading"
+        first = http.get("/ready").json()
+        assert (first["status"], first["loaded"]) in (("loading", None), ("loading", 0.0))
+        until(lambda: (http.get("/ready").json()["loaded"] or 0) >= 0.4)
         assert http.post(ROUTE, json=CALL).status_code == 503
         assert server.metric("mezzotint_ready") == 0
         until(lambda: http.get("/ready").status_code == 200)
         assert http.post(ROUTE, json=CALL).status_code == 200
         assert server.metric("mezzotint_ready") == 1
+        assert http.get("/ready").json()["loaded"] is None
     assert pool.state == "closed"
 
 

@@ -33,6 +33,20 @@ def test_a_pool_makes_the_engines_pictures() -> None:
             pool.submit(Request(prompt="apple " * 5000)).result(120)
 
 
+def test_a_pool_tells_how_far_the_weights_are_read() -> None:
+    heard: list[tuple[int, int]] = []
+    with Engine(device="cpu", threads=1, on_load=lambda *each: heard.append(each)):
+        pass
+    done, totals = zip(*heard, strict=True)
+    assert list(done) == sorted(set(done))
+    assert set(totals) == {done[-1]}
+    assert totals[0] > 30e6  # as they are stored, nearly all of the files
+    with open_pool(make(device="cpu", threads=1)) as pool:
+        assert 0 <= pool.loaded <= 1
+        assert pool.provenance
+        assert pool.loaded == 1
+
+
 def test_random_weights_have_their_models_limits() -> None:
     small, large = (spec_for(make(random_weights=name)) for name in (None, "z-image-turbo"))
     assert (small.name, large.name) == ("mezzotint-small", "Z-Image-Turbo")

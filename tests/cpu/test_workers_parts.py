@@ -40,6 +40,7 @@ REPORT = DeviceReport(
     memory_bytes={"weights": 2**34},
 )
 TO_POOL = [
+    frames.Loading(5, 2**40),
     frames.Ready(PROVENANCE),
     frames.Refused("model", "no weights"),
     frames.Progressed(3, "denoise", 1, 8, (8, 16)),

@@ -80,6 +80,7 @@ def make_spec(config: TransformerConfig, shift: float, catalogue: Catalogue | No
 
 def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
     """Read the weights onto a device, tensor by tensor, in one precision for all three models."""
+    checkpoint = checkpoint.watched(build.on_load)
     with torch.device("meta"):
         networks = Networks(
             Qwen3(checkpoint.text_encoder),

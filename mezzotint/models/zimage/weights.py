@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ from mezzotint.models.safetensors_file import AGAIN
 from mezzotint.models.shared import autoencoder_keys, qwen3_keys
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
 from mezzotint.models.shared.qwen3 import Qwen3Config
+from mezzotint.models.spec import OnLoad
 from mezzotint.models.zimage import keys
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.parts import Kind, part_of, parts_of
@@ -61,6 +62,24 @@ class ZImageCheckpoint:
     text_encoder_weights: Weights
     decoder_weights: Weights
     encoder_weights: Weights | None  # None: the VAE came without its encoder
+
+    def watched(self, on_load: OnLoad) -> ZImageCheckpoint:
+        """The same, and `on_load` hears how much of what makes pictures was read."""
+        weights = (self.transformer_weights, self.text_encoder_weights, self.decoder_weights)
+        total, done = sum(each.num_bytes for each in weights), 0
+
+        def on_read(num_bytes: int) -> None:
+            nonlocal done
+            done += num_bytes
+            on_load(done, total)
+
+        transformer, text_encoder, decoder = (replace(each, on_read=on_read) for each in weights)
+        return replace(
+            self,
+            transformer_weights=transformer,
+            text_encoder_weights=text_encoder,
+            decoder_weights=decoder,
+        )
 
     def fill_transformer(
         self,
