@@ -10,7 +10,7 @@ PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name 
   ! -name schema.d.ts -print)
 NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
 
-.PHONY: demo serve web test test-web check fmt size bench targets performance soak fuzz audit test-gpu collect-gpu golden clean
+.PHONY: demo serve web test test-web screenshots check fmt size bench targets performance soak fuzz audit test-gpu collect-gpu golden clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/mezzotint generate "$(PROMPT)" --profile
@@ -26,6 +26,7 @@ web: $(PAGE)
 test: $(VENV)/dev.stamp check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cpu tests/security -n auto --dist loadfile
 	$(BIN)/python -m pytest tests/e2e
+	$(MAKE) --no-print-directory test-web
 	$(MAKE) --no-print-directory collect-gpu
 
 # The page: types against the server's own document, lint, units; then a browser drives it.
@@ -34,6 +35,10 @@ test-web: $(VENV)/dev.stamp web
 	cd webui && npm run --silent types && npm run --silent lint && npm run --silent check && \
 	  npm run --silent test
 	$(BIN)/python -m pytest tests/web
+
+# Every page in both languages and themes, into docs/images/. Look at them.
+screenshots: $(VENV)/dev.stamp web
+	$(BIN)/python tests/web/screenshots.py
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -12,20 +12,26 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from site_server import ROOT, Site
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-LIMIT_MS = 30_000  # machines that run tests are slow, and their neighbours busy
+LIMIT_MS = 60_000  # machines that run tests are slow, and their neighbours busy
 
 expect.set_options(timeout=LIMIT_MS)
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def find_chromium() -> str:
+    """The system's Chromium; none is ever downloaded."""
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.fail(
-            "these tests drive Chromium and there is none; install it (Debian: apt-get install "
-            "chromium) or name it: CHROMIUM=/path/to/chromium make test-web",
+            "the page's tests drive Chromium and there is none; install it (Debian: apt-get "
+            "install chromium) or name it: CHROMIUM=/path/to/chromium make test-web",
             pytrace=False,
         )
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = find_chromium()
     with sync_playwright() as playwright:
         # Without a sandbox, which root may not have; it opens pages of this machine alone.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -70,11 +70,14 @@ def test_one_keeps_typing_while_it_runs_and_sees_the_queue(page: Page, site: Sit
 
 
 def test_one_job_is_cancelled_and_the_other_goes_on(page: Page) -> None:
-    set_number(page, "Steps", "60")
+    set_number(page, "Steps", "120")
+    set_number(page, "Pictures", "4")
     run(page, "a cat")
     expect(newest(page)).to_have_attribute("data-state", "running")
     set_number(page, "Steps", "2")
+    set_number(page, "Pictures", "1")
     run(page, "a dog")
+    expect(newest(page).get_by_text("a dog", exact=True)).to_be_visible()
     page.locator("article", has_text="a cat").get_by_role("button", name="Cancel").click()
     expect(page.locator("article", has_text="a cat")).to_have_attribute("data-state", "cancelled")
     expect(page.locator("article", has_text="a dog")).to_have_attribute("data-state", "done")

@@ -23,7 +23,7 @@ def test_a_reload_in_mid_run_goes_on_where_it_was(page: Page, site: Site) -> Non
 
 
 def test_a_server_that_is_killed_goes_on_and_so_does_the_page(page: Page, site: Site) -> None:
-    set_number(page, "Steps", "80")
+    set_number(page, "Steps", "50")
     set_number(page, "Pictures", "2")
     run(page, "a cat")
     expect(newest(page)).to_have_attribute("data-state", "running")
