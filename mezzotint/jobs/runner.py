@@ -65,6 +65,7 @@ class _Open:
     job: Job
     places: dict[int, Place] = field(default_factory=dict)  # pictures that are not over, by index
     running: set[int] = field(default_factory=set)
+    started: bool = False
     latest: tuple[int, Progress] | None = None
     told: int | None = None  # the position
     error: str | None = None
@@ -244,13 +245,15 @@ class JobRunner:
 
     def _started(self, each: _Open, index: int) -> None:
         each.running.add(index)
-        if len(each.running) == 1:
-            self._write(store.start, each.job.id, self._now_us())
-            self._tell(JobEvent(kind="started", job=each.job))
+        if not each.started:  # it stays so until it is over, also between two of its pictures
+            each.started = True
+            tell = partial(self._tell, JobEvent(kind="started", job=each.job))
+            self._write(store.start, each.job.id, self._now_us(), then=tell)
 
     def _returned(self, each: _Open, index: int) -> None:
         each.running.discard(index)
         if each.job.id in self._open and not each.running:
+            each.started = False
             self._write(store.put_back, each.job.id)
             self._tell_position(each, self._dispatcher.outlook())
 
@@ -354,7 +357,7 @@ class JobRunner:
         if now - self._told_s < _TELL_S:
             return
         self._told_s = now
-        waiting = [each for each in self._open.values() if not each.running]
+        waiting = [each for each in self._open.values() if not each.started]
         outlook = self._dispatcher.outlook() if waiting else {}
         for each in waiting:
             if _worth_telling(_position(each, outlook), each.told):

@@ -172,6 +172,18 @@ def test_a_job_becomes_files_rows_and_thumbnails(gallery: Gallery) -> None:
         assert [e.progress.step for e in progress if e.progress][-2:] == [1, 2]
 
 
+def test_a_job_that_shares_the_engine_starts_once(gallery: Gallery) -> None:
+    with bench_of(gallery, capacity=1, step_s=0.02) as bench:
+        ids = [bench.submit(n=3, key_id=key).id for key in "ab"]
+        for id in ids:
+            bench.wait(id)
+            wait_for(lambda id=id: bench.kinds(id)[-1] == "done")  # type: ignore[misc]
+            assert bench.kinds(id) == ["queued", "started", "image", "image", "image", "done"]
+            assert bench.job(id).attempts == 1
+        order = "".join(e.job.key_id for e in bench.events if e.kind == "image" and e.job)
+        assert order.index("b") < order.rindex("a")  # they take turns
+
+
 def test_a_random_seed_is_drawn_before_the_job_is_acknowledged(gallery: Gallery) -> None:
     with bench_of(gallery) as bench:
         first = bench.submit(seed=-1, idempotency_key="once")
