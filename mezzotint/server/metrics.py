@@ -13,9 +13,15 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from mezzotint.engine.record import DeviceReport, Mark
 from mezzotint.engine.stats import stage_totals
 from mezzotint.server.gpus import GpuCollector, Gpus
 from mezzotint.server.queue import Queue
@@ -30,6 +36,9 @@ BUCKETS_S = (
     *(0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
     *(1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0),
 )
+
+
+_NOTHING_NEW = Mark(2**62, 2**62)  # an observation of the devices alone
 
 
 class Metrics:
@@ -128,6 +137,40 @@ class _State(Collector):
             waiting = float(self._queue.waiting + stats.waiting)
             yield _gauge("queue_waiting", "Pictures that wait for their turn or a slot", waiting)
             yield _gauge("queue_running", "Pictures being made", stats.running)
+            yield from _device_metrics(served.runner.observe(_NOTHING_NEW).devices)
+
+
+def _device_metrics(reports: Iterable[DeviceReport]) -> Iterable[Metric]:
+    """What each device ran, waited for and holds."""
+    launches = CounterMetricFamily(
+        "mezzotint_launches",
+        "Launches by stage; graph says whether they were CUDA graphs alone",
+        labels=("device", "stage", "graph"),
+    )
+    packs = CounterMetricFamily(
+        "mezzotint_packs", "Denoise launches by requests in them", labels=("device", "requests")
+    )
+    causes = CounterMetricFamily(
+        "mezzotint_device_seconds",
+        "All time by cause: a stage that ran, the host that was waited for, idle",
+        labels=("device", "cause"),
+    )
+    memory = GaugeMetricFamily(
+        "mezzotint_memory_bytes", "Device memory by what holds it", labels=("device", "owner")
+    )
+    for report in reports:
+        device = str(report.device)
+        for stage, total in report.launches.items():
+            replays = report.replays.get(stage, 0)
+            launches.add_metric((device, stage, "yes"), replays)
+            launches.add_metric((device, stage, "no"), total - replays)
+        for size, count in sorted(report.packs.items()):
+            packs.add_metric((device, str(size)), count)
+        for cause, seconds in report.causes_s.items():
+            causes.add_metric((device, cause), seconds)
+        for owner, size in report.memory_bytes.items():
+            memory.add_metric((device, owner), size)
+    yield from (launches, packs, causes, memory)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -50,6 +50,11 @@ def test_pictures_and_requests_are_counted() -> None:
         assert value("mezzotint_stage_seconds_count", stage=stage, clock="host") == 4
     denoise = value("mezzotint_stage_seconds_sum", stage="denoise", clock="host")
     assert 4 * 2 * 0.01 <= denoise < 4 * 2 * 1.0
+    assert value("mezzotint_launches_total", device="0", stage="denoise", graph="no") == 8
+    assert value("mezzotint_launches_total", device="0", stage="denoise", graph="yes") == 0
+    assert value("mezzotint_packs_total", device="0", requests="1") == 8
+    assert value("mezzotint_device_seconds_total", device="0", cause="denoise") > 0
+    assert value("mezzotint_memory_bytes", device="0", owner="slots") == 2
     assert "mezzotint_gpu_utilization_ratio" not in families
     assert "process_resident_memory_bytes" in families
 
