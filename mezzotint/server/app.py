@@ -111,7 +111,7 @@ def create_app(
         app.include_router(a1111_router(service))
     app.include_router(health_router(source))
     app.include_router(metrics_router(metrics))
-    app.include_router(capabilities_router(source, history=history is not None))
+    app.include_router(capabilities_router(source, gpus, history=history is not None))
     app.include_router(presets_router(source, database))
     app.include_router(stats_router(watcher, queue, database))
     app.include_router(inspect_router(source))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.spec import ModelSpec
-from mezzotint.server.gpus import list_cards
+from mezzotint.server.gpus import Gpus
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.settings import MAX_PICTURES
 from mezzotint.server.source import RunnerSource, Served
@@ -33,9 +33,9 @@ class ModelInfo(BaseModel):
 
 
 class GpuInfo(BaseModel):
-    """A GPU of the machine."""
+    """A GPU that this server may use."""
 
-    index: int = Field(description="The driver's number, from 0.")
+    index: int = Field(description="From 0, as in the stats.")
     name: str = Field(description="As the driver names it.")
     memory_bytes: int = Field(description="In all, bytes.")
 
@@ -120,7 +120,7 @@ class Capabilities(BaseModel):
     features: Features
 
 
-def capabilities_router(source: RunnerSource, *, history: bool) -> APIRouter:
+def capabilities_router(source: RunnerSource, gpus: Gpus, *, history: bool) -> APIRouter:
     """One route; a 503 while the weights load."""
     responses: dict[int | str, dict[str, Any]] = {503: ERRORS[503], "default": ERRORS["default"]}
     router = APIRouter(prefix="/api/v1", tags=["capabilities"], responses=responses)
@@ -129,19 +129,19 @@ def capabilities_router(source: RunnerSource, *, history: bool) -> APIRouter:
 
     @router.get("/capabilities", summary="What the model takes and where it runs")
     def read_capabilities() -> Capabilities:
-        return known(source.get(), history=history)
+        return known(source.get(), gpus, history=history)
 
     return router
 
 
-def describe(served: Served, *, history: bool) -> Capabilities:
+def describe(served: Served, gpus: Gpus, *, history: bool) -> Capabilities:
     """Say what a ready runner can do."""
     spec = served.runner.spec
     width, height = spec.sizes[0]
     return Capabilities(
         version=__version__,
         model=_model(served),
-        device=_device(served.runner.provenance.device),
+        device=_device(served.runner.provenance.device, gpus),
         sizes=[Size(width=w, height=h, ratio=_ratio(w, h)) for w, h in spec.sizes],
         limits=_limits(spec),
         defaults=DefaultsInfo(
@@ -167,12 +167,12 @@ def _model(served: Served) -> ModelInfo:
     )
 
 
-def _device(name: str) -> DeviceInfo:
+def _device(name: str, gpus: Gpus) -> DeviceInfo:
     if name == "cpu":
         return DeviceInfo(kind="cpu", name=name, gpus=[])
     cards = [
         GpuInfo(index=card.index, name=card.name, memory_bytes=card.memory_bytes)
-        for card in list_cards()
+        for card in gpus.cards()
     ]
     return DeviceInfo(kind="cuda", name=name, gpus=cards)
 

@@ -32,6 +32,15 @@ _CLOCK_SM = 1  # NVML_CLOCK_SM
 _ON_GPU = 0  # NVML_TEMPERATURE_GPU
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU, as it does not change."""
+
+    index: int
+    name: str
+    memory_bytes: int
+
+
 class Gpus:
     """Asks NVML at each reading; the driver itself samples the utilisation several times a second.
 
@@ -52,6 +61,16 @@ class Gpus:
         count = len(self._visible) or self._nvml.nvmlDeviceGetCount()
         readings = {index: self._read(index) for index in range(count)}
         return {index: reading for index, reading in readings.items() if reading is not None}
+
+    def cards(self) -> tuple[Card, ...]:
+        """Every device that answers, by its number."""
+        if self._nvml is None:
+            return ()
+        cards = []
+        for index, reading in self.read().items():
+            name = self._nvml.nvmlDeviceGetName(self._handle(index))
+            cards.append(Card(index, _text(name), reading.memory_total_bytes or 0))
+        return tuple(cards)
 
     def _read(self, index: int) -> GpuReading | None:
         nvml = self._nvml
@@ -86,28 +105,6 @@ class Gpus:
             return read()
         except self._nvml.NVMLError:
             return None
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A GPU of this machine."""
-
-    index: int
-    name: str
-    memory_bytes: int
-
-
-def list_cards(nvml: Any = None) -> tuple[Card, ...]:
-    """The machine's GPUs; none without nvidia-ml-py or a driver."""
-    nvml = _open() if nvml is None else nvml
-    if nvml is None:
-        return ()
-    cards = []
-    for index in range(nvml.nvmlDeviceGetCount()):
-        device = nvml.nvmlDeviceGetHandleByIndex(index)
-        memory = nvml.nvmlDeviceGetMemoryInfo(device)
-        cards.append(Card(index, _text(nvml.nvmlDeviceGetName(device)), int(memory.total)))
-    return tuple(cards)
 
 
 class GpuCollector(Collector):

@@ -57,6 +57,8 @@ def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
     with serving() as server, server.client() as http:
         http.post("/v1/images/generations", json={"prompt": "a", "size": "64x64", "steps": 1})
         text = http.get("/metrics").text
-    there = set(re.findall(r"^(mezzotint_\w+)", text, re.MULTILINE)) | {each[0] for each in _METRICS}
+    there = set(re.findall(r"^(mezzotint_\w+)", text, re.MULTILINE)) | {
+        each[0] for each in _METRICS
+    }
     assert len(asked) >= 12
     assert asked <= there

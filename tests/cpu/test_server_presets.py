@@ -13,13 +13,14 @@ from fake_runner import SPEC, FakeRunner, count_tokens
 from fastapi.testclient import TestClient
 from serving import serving, until
 from test_server_images import ADMIN, World
+from test_server_metrics import FakeNvml
 
 from mezzotint.config import Config
 from mezzotint.models.locate import BUNDLED
 from mezzotint.models.zimage.model import spec_of
 from mezzotint.models.zimage.weights import open_checkpoint
 from mezzotint.server.capabilities import describe
-from mezzotint.server.gpus import Card, list_cards
+from mezzotint.server.gpus import Gpus
 from mezzotint.server.source import Served
 
 PRESETS = "/api/v1/presets"
@@ -58,7 +59,7 @@ def test_capabilities_of_the_bundled_model() -> None:
     runner = SimpleNamespace(
         spec=spec_of(open_checkpoint(BUNDLED, Config().variant)), provenance=FakeRunner.provenance
     )
-    said = describe(Served(runner, count_tokens, bundled=True), history=False)  # type: ignore[arg-type]
+    said = describe(Served(runner, count_tokens, bundled=True), Gpus(), history=False)  # type: ignore[arg-type]
     assert said.model.bundled
     assert said.model.licence == "Apache-2.0"
     assert [size.ratio for size in said.sizes] == ["1:1", "3:2", "2:3", "11:6", "6:11"]
@@ -81,14 +82,15 @@ def test_capabilities_wait_for_the_model() -> None:
     assert answer.headers["retry-after"]
 
 
-def test_gpus_are_those_of_the_driver() -> None:
-    nvml = SimpleNamespace(
-        nvmlDeviceGetCount=lambda: 2,
-        nvmlDeviceGetHandleByIndex=lambda index: index,
-        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=80),
-        nvmlDeviceGetName=lambda index: b"GPU" if index else "GPU",
-    )
-    assert list_cards(nvml) == (Card(0, "GPU", 80), Card(1, "GPU", 80))
+def test_gpus_are_those_that_the_server_may_use() -> None:
+    class Nvml(FakeNvml):
+        def nvmlDeviceGetName(self, device: int) -> bytes | str:  # noqa: N802
+            return f"GPU {device}".encode() if device else f"GPU {device}"
+
+    everything = Gpus(Nvml(), visible="").cards()
+    assert [(card.index, card.name) for card in everything] == [(0, "GPU 0")]
+    assert everything[0].memory_bytes > 0
+    assert Gpus(visible="").cards() == ()
 
 
 def test_the_models_presets_come_first(world: World) -> None:
