@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-_LIMIT_S = 20
+_LIMIT_S = 60  # a write may wait for others, which each wait for a locked database
 
 
 def call(url: str, body: object = None, **headers: str) -> tuple[int, Any]:

@@ -60,7 +60,7 @@ def _through(data: Path, trouble: Trouble) -> dict[str, Any]:
         listener.stop()
     told = [text for text in listener.events.values() if b"warning" in text or b"failed" in text]
     reasons = [job["error"] for job in ends if job["state"] == "failed"]
-    refusal = during["error"]["message"] if asked != 202 else None
+    refusal = None if asked == 202 else during["error"]["message"] if during else "no answer"
     return {
         "call_in_trouble": answered,
         "job_in_trouble": asked,
