@@ -254,10 +254,10 @@ class Dispatcher:
 
     def _start(self, place: Place) -> None:
         place.started_s = time.monotonic()
-        if place.request.steps_range is not None and place.request.steps is None:
-            self._choose_steps(place, place.request.steps_range)
         place.on_start()
         try:
+            if place.request.steps_range is not None and place.request.steps is None:
+                self._choose_steps(place, place.request.steps_range)
             (inner,) = self._supply.runner.submit_all([place.request])
         except Exception as error:  # whatever it is, it must end this picture and no other
             self._over(place, error)
