@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 
 from mezzotint.engine.record import Interval
+
+_MARK_S = 60.0
 
 
 class Launch(Protocol):
@@ -54,26 +56,56 @@ class HostStage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CudaClock:
-    """Puts device events on the host's clock: one event whose host time is known."""
+class CudaMark:
+    """A device event whose time on the host's clock is known."""
 
     event: torch.cuda.Event
-    host: float
+    host: float  # seconds
 
     @classmethod
-    def start(cls) -> CudaClock:
+    def now(cls, stream: torch.cuda.Stream) -> CudaMark:
+        """One on a stream that does nothing else: it waits for no work of ours."""
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(stream)
         event.synchronize()
         return cls(event, time.monotonic())
 
-    def at(self, event: torch.cuda.Event) -> float:
-        return self.host + float(self.event.elapsed_time(event)) / 1e3
+    def interval(self, begin: torch.cuda.Event, end: torch.cuda.Event) -> Interval:
+        """When something ran that began after this mark."""
+        start = self.host + float(self.event.elapsed_time(begin)) / 1e3
+        return Interval(start, start + float(begin.elapsed_time(end)) / 1e3)
+
+
+@dataclass(slots=True, eq=False)
+class CudaClock:
+    """Marks to count from, made anew each minute.
+
+    CUDA tells differences in float32: an hour after a mark they resolve a quarter of a millisecond
+    only, and a device's clock drifts from the host's by seconds a day.
+    """
+
+    make: Callable[[], CudaMark]
+    now: Callable[[], float] = time.monotonic
+    _mark: CudaMark = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._mark = self.make()
+
+    @classmethod
+    def start(cls) -> CudaClock:
+        stream = torch.cuda.Stream()
+        return cls(lambda: CudaMark.now(stream))
+
+    def mark(self) -> CudaMark:
+        """The newest; once a minute that waits some microseconds for the device."""
+        if self.now() - self._mark.host > _MARK_S:
+            self._mark = self.make()
+        return self._mark
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _CudaLaunch:
-    clock: CudaClock
+    mark: CudaMark  # from before `begin`
     begin: torch.cuda.Event
     end: torch.cuda.Event
 
@@ -82,7 +114,7 @@ class _CudaLaunch:
 
     def wait(self) -> Interval:
         self.end.synchronize()
-        return Interval(self.clock.at(self.begin), self.clock.at(self.end))
+        return self.mark.interval(self.begin, self.end)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +125,7 @@ class CudaStage:
     clock: CudaClock
 
     def launch(self, work: Callable[[], None], after: tuple[Launch, ...]) -> Launch:
+        mark = self.clock.mark()
         begin = torch.cuda.Event(enable_timing=True)
         # blocking: a waiting host thread sleeps instead of spinning on a core
         end = torch.cuda.Event(enable_timing=True, blocking=True)
@@ -103,4 +136,4 @@ class CudaStage:
             begin.record()
             work()
             end.record()
-        return _CudaLaunch(self.clock, begin, end)
+        return _CudaLaunch(mark, begin, end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from mezzotint.engine.balance import Balance
@@ -13,6 +14,7 @@ from mezzotint.engine.graphs import GraphCache, GraphTally
 from mezzotint.engine.pack import DenoisePack, EncodePack
 from mezzotint.engine.record import CAUSES, Interval, Mark, Ring, picture_of
 from mezzotint.engine.recorder import About, Recorder
+from mezzotint.engine.stage import CudaClock, CudaMark
 from mezzotint.engine.stats import picture_stages
 from mezzotint.models.spec import StepRow
 from mezzotint.types import Recipe, Request, Span
@@ -206,3 +208,31 @@ def test_taking_note_costs_next_to_nothing() -> None:
             record.ran(pack, Interval(0.0, 1.0), replayed=True)
         best = min(best, (time.perf_counter() - start) / 500)
     assert best < 200e-6  # 1 % of a step of 20 ms; about 20 us on an idle core
+
+
+class FakeEvent:
+    """A device event; differences come in float32, as CUDA gives them."""
+
+    def __init__(self, at_s: float) -> None:
+        self.at_s = at_s
+
+    def elapsed_time(self, later: FakeEvent) -> float:
+        return float(np.float32((later.at_s - self.at_s) * 1e3))
+
+
+def test_a_device_clock_stays_exact_for_days() -> None:
+    host = Clock()
+    drift = 1 + 30e-6  # of the device's clock against the host's
+
+    def make() -> CudaMark:
+        return CudaMark(FakeEvent(host.now * drift), host.now)  # type: ignore[arg-type]
+
+    clock = CudaClock(make, now=host)
+    for now in (1.0, 3600.0, 86_400.0, 7 * 86_400.0):
+        host.now = now
+        mark = clock.mark()
+        begin, end = FakeEvent((now + 0.010) * drift), FakeEvent((now + 0.0305) * drift)
+        ran = mark.interval(begin, end)  # type: ignore[arg-type]
+        assert ran.end - ran.start == pytest.approx(0.0205, abs=1e-6)
+        assert ran.start == pytest.approx(now + 0.010, abs=1e-4)
+    assert clock.mark() is mark
