@@ -216,6 +216,19 @@ def test_scenes_and_presets_of_ones_own(page: Page) -> None:
     expect(mine).to_have_count(0)
 
 
+def test_steps_are_left_to_the_moment(page: Page, site: Site) -> None:
+    page.get_by_label("Fewer steps when others wait").check()
+    set_number(page, "Steps, at most", "6")
+    set_number(page, "Steps, at least", "2")
+    run(page)
+    expect(newest(page)).to_have_attribute("data-state", "done")
+    expect(newest(page).get_by_text("2–6 steps")).to_be_visible()
+    assert site.jobs()[0]["request"]["steps_asked"] == {"min": 2, "max": 6}
+    page.get_by_label("Fewer steps when others wait").uncheck()
+    newest(page).get_by_role("button", name="Use settings").click()
+    expect(page.get_by_role("spinbutton", name="Steps, at least")).to_have_value("2")
+
+
 def test_it_says_what_the_small_model_does_not_know(page: Page) -> None:
     page.get_by_label("Prompt", exact=True).fill("a portrait of a lady")
     expect(page.get_by_text("knows no subject in this prompt")).to_be_visible()

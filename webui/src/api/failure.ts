@@ -23,6 +23,10 @@ const t = texts({
     en: "The queue is full. Wait until some of it is done, then try again.",
     zh: "队列已满，请等部分任务完成后再试。",
   },
+  refused: {
+    en: (reason: string) => reason, // the server's own sentence
+    zh: (reason: string) => `服务器拒绝了请求：${reason}`,
+  },
   broken: {
     en: (status: number) => `The server failed (${status}). Its log says why.`,
     zh: (status: number) => `服务器出错（${status}），原因见其日志。`,
@@ -67,7 +71,7 @@ export function failure(status: number, body: unknown): Failure {
   if (status === 403) return new Failure(status, code, t.forbidden);
   if (status === 429) return new Failure(status, code, t.busy);
   if (code === "model_not_ready") return new Failure(status, code, t.loading);
-  return new Failure(status, code, error?.message ?? t.broken(status));
+  return new Failure(status, code, error?.message ? t.refused(error.message) : t.broken(status));
 }
 
 /** The sentence of anything that was thrown. */

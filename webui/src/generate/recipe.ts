@@ -39,19 +39,24 @@ export function ownRecipe(model: Capabilities): Recipe {
 
 /** What the jobs API takes. A negative prompt without guidance would be refused: it stays here. */
 export function toRequest(recipe: Recipe): JobCall {
-  const { leastSteps, steps, guidance } = recipe;
+  const { guidance } = recipe;
   return {
     prompt: recipe.prompt,
     negative_prompt: guidance > 0 ? recipe.negative.trim() : "",
     width: recipe.width,
     height: recipe.height,
-    steps: (leastSteps === null ? steps : { min: leastSteps, max: steps }) as number,
+    steps: stepsOf(recipe),
     guidance,
     seed: recipe.seed,
     n: recipe.count,
     format: recipe.format,
     metadata: recipe.metadata,
   };
+}
+
+/** A number, or the range that the server may choose from. */
+export function stepsOf({ steps, leastSteps }: Recipe): number | { min: number; max: number } {
+  return leastSteps === null ? steps : { min: leastSteps, max: steps };
 }
 
 /** `values` over `recipe`: those that are null or missing leave it as it is. */

@@ -11,12 +11,12 @@ import { change, isOpen, type JobEvent, merge } from "./change.ts";
 const TYPES = ["queued", "started", "progress", "image", "done", "failed", "cancelled"] as const;
 const RECENT = 30; // jobs shown below the form; the gallery has all pictures
 const RETRY_MS = 2000;
+const HIDDEN_MS = 20_000;
 
 class Jobs {
   list = $state.raw<readonly Job[]>([]); // newest first
   looks = new SvelteMap<string, string>(); // the latest look at an unfinished picture, by place
   warning = $state<string | null>(null); // what the server wants to have said
-  connected = $state(false);
   newest = $state.raw<ImageInfo | null>(null); // the last picture that was finished
 
   private ears = new Set<JobEvent[]>(); // of calls that are under way
@@ -30,13 +30,12 @@ class Jobs {
     const connect = () => {
       stream = new EventSource(address("api/v1/events"));
       stream.onopen = () => {
-        this.connected = true;
         void this.read().catch((error) => session.note(error));
       };
       stream.onerror = () => {
-        this.connected = false;
         void server.ask(); // says at once when the server is gone
         if (stream?.readyState !== EventSource.CLOSED) return; // the browser tries again itself
+        stream = null;
         void session.read().catch(() => undefined);
         timer = window.setTimeout(connect, RETRY_MS);
       };
@@ -48,10 +47,22 @@ class Jobs {
         this.warning = (JSON.parse(event.data) as { message: string }).message;
       });
     };
-    connect();
-    return () => {
+    const stop = () => {
       clearTimeout(timer);
       stream?.close();
+      stream = null;
+    };
+    // A browser keeps six connections to a server: tabs that nobody looks at leave theirs to others.
+    const look = () => {
+      clearTimeout(timer);
+      if (document.hidden) timer = window.setTimeout(stop, HIDDEN_MS);
+      else if (stream === null) connect();
+    };
+    document.addEventListener("visibilitychange", look);
+    connect();
+    return () => {
+      document.removeEventListener("visibilitychange", look);
+      stop();
     };
   }
 

@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import type { Capabilities } from "../api/types.ts";
+import { fill, isTaken, ownRecipe, toRequest } from "./recipe.ts";
+
+const MODEL = {
+  defaults: { width: 1024, height: 1024, steps: 8, guidance: 0, format: "png" },
+  limits: {
+    min_side: 256,
+    max_side: 4096,
+    multiple: 16,
+    min_pixels: 512 * 512,
+    max_pixels: 2048 * 2048,
+    steps: { min: 1, max: 120 },
+    guidance: { min: 0, max: 20 },
+    n_max: 10,
+    prompt_tokens: 512,
+  },
+  formats: ["png", "webp", "jpeg"],
+} as unknown as Capabilities;
+const OWN = ownRecipe(MODEL);
+
+test("a negative prompt without guidance is not sent, for it would be refused", () => {
+  expect(toRequest({ ...OWN, negative: "fog" }).negative_prompt).toBe("");
+  expect(toRequest({ ...OWN, negative: " fog ", guidance: 2 }).negative_prompt).toBe("fog");
+});
+
+test("steps are a number or a range, and come back as they went", () => {
+  expect(toRequest(OWN).steps).toBe(8);
+  const ranged = { ...OWN, steps: 60, leastSteps: 20 };
+  expect(toRequest(ranged).steps).toEqual({ min: 20, max: 60 });
+  expect(fill(OWN, { steps: { min: 20, max: 60 } })).toEqual(ranged);
+  expect(fill(ranged, { steps: 9 })).toMatchObject({ steps: 9, leastSteps: null });
+  expect(fill(ranged, { seed: 4, width: null })).toEqual({ ...ranged, seed: 4 });
+});
+
+test.each([
+  [{}, true],
+  [{ width: 1000 }, false],
+  [{ steps: 0 }, false],
+  [{ steps: 2.5 }, false],
+  [{ steps: 20, leastSteps: 30 }, false],
+  [{ guidance: 21 }, false],
+  [{ guidance: Number.NaN }, false],
+  [{ seed: -2 }, false],
+  [{ seed: 2 ** 53 }, false],
+  [{ count: 11 }, false],
+  [{ format: "gif" as "png" }, false],
+])("%o: whether the model takes it is %s", (change, taken) => {
+  expect(isTaken({ ...OWN, ...change }, MODEL)).toBe(taken);
+});
