@@ -106,14 +106,18 @@ class Hub:
     def listening(self) -> Iterator[asyncio.Event]:
         """An event of the running loop that is set whenever there is something new."""
         bell = asyncio.Event()
-        self._bells[bell] = asyncio.get_running_loop()
+        with self._lock:
+            self._bells[bell] = asyncio.get_running_loop()
         try:
             yield bell
         finally:
-            del self._bells[bell]
+            with self._lock:
+                del self._bells[bell]
 
     def _ring_bells(self) -> None:
-        for bell, loop in [*self._bells.items()]:
+        with self._lock:
+            bells = [*self._bells.items()]
+        for bell, loop in bells:
             with suppress(RuntimeError):  # the loop was closed: nobody listens there any more
                 loop.call_soon_threadsafe(bell.set)
 

@@ -51,6 +51,13 @@ _LastEventId = Annotated[
     str | None,
     Header(pattern=r"^[0-9]{1,19}$", description="The id of the last event that was seen."),
 ]
+_After = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[0-9]{1,19}$",
+        description="The same, for clients that cannot set a header; the header counts first.",
+    ),
+]
 
 
 def jobs_router(jobs: Jobs) -> APIRouter:
@@ -154,10 +161,17 @@ def _add_streams(router: APIRouter, jobs: Jobs) -> None:
         summary="Watch a job until it is over",
         description=_ABOUT_STREAM,
         response_class=Response,
-        responses=_STREAM,
+        responses=_STREAM | {204: {"description": "It is over, and the client saw all of it."}},
     )
-    async def watch_job(id: _Id, http: Request, last_event_id: _LastEventId = None) -> Response:
-        await run_in_threadpool(_find, jobs, id, http)
+    async def watch_job(
+        id: _Id, http: Request, last_event_id: _LastEventId = None, after: _After = None
+    ) -> Response:
+        job = await run_in_threadpool(_find, jobs, id, http)
+        scope, since = Scope(None, id), _number(last_event_id or after)
+        if job.finished_us is not None and since is not None:
+            told = jobs.hub.after(since, scope)
+            if told is not None and not told[0]:  # all of it: browsers stop asking at a 204
+                return Response(status_code=204)
 
         async def snapshot(_: int | None) -> tuple[bytes, bool]:
             found = await run_in_threadpool(lambda: jobs.show(_find(jobs, id, http)))
@@ -165,7 +179,7 @@ def _add_streams(router: APIRouter, jobs: Jobs) -> None:
             shown = Snapshot(jobs=[found], complete=True)
             return shown.model_dump_json().encode(), over
 
-        return _open(jobs.hub, Scope(None, id), last_event_id, snapshot, http)
+        return _open(jobs.hub, scope, since, snapshot, http)
 
     @router.get(
         "/events",
@@ -174,21 +188,26 @@ def _add_streams(router: APIRouter, jobs: Jobs) -> None:
         response_class=Response,
         responses=_STREAM,
     )
-    async def watch_jobs(http: Request, last_event_id: _LastEventId = None) -> Response:
+    async def watch_jobs(
+        http: Request, last_event_id: _LastEventId = None, after: _After = None
+    ) -> Response:
         key_id = scope_of(http)
 
         async def snapshot(since: int | None) -> tuple[bytes, bool]:
             found = await run_in_threadpool(jobs.snapshot, key_id, since)
             return found.model_dump_json().encode(), False
 
-        return _open(jobs.hub, Scope(key_id), last_event_id, snapshot, http)
+        return _open(jobs.hub, Scope(key_id), _number(last_event_id or after), snapshot, http)
 
 
 def _open(
-    hub: Hub, scope: Scope, last_event_id: str | None, snapshot: TakeSnapshot, http: Request
+    hub: Hub, scope: Scope, since: int | None, snapshot: TakeSnapshot, http: Request
 ) -> EventStream:
-    since = None if last_event_id is None else int(last_event_id)
     return EventStream(while_allowed(stream(hub, scope, since, snapshot), http.state.allowed))
+
+
+def _number(id: str | None) -> int | None:
+    return None if id is None else int(id)
 
 
 def _find(jobs: Jobs, id: str, http: Request) -> Job:

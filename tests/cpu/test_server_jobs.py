@@ -315,6 +315,11 @@ def test_a_stream_of_one_job_ends_with_it(tmp_path: Path) -> None:
         with listening(world.http, path) as events:  # over already
             (only,) = events
         assert (only.name, only.data["jobs"][0]["state"]) == ("snapshot", "done")
+        # A browser asks again when a stream ends; it must learn that it has seen all.
+        saw = {"Last-Event-ID": str(seen[-1].id)}
+        assert world.http.get(path, headers=saw).status_code == 204
+        with listening(world.http, f"{path}?after={seen[-2].id}") as events:
+            assert [event.name for event in events] == ["done"]
         assert world.http.get(f"{API}/jobs/none/events").status_code == 404
         world.http.post(f"{API}/jobs/{other}/cancel")
 
