@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import type { DeviceState } from "./book.svelte.ts";
+import { device } from "./fixtures.ts";
+import { answer, reason, worst } from "./verdict.ts";
+
+type Balance = NonNullable<DeviceState["balance"]>;
+
+function waiting(
+  number: number,
+  waits_for: Balance["waits_for"],
+  shares: Balance["shares"],
+  values: Partial<DeviceState> = {},
+): DeviceState {
+  return device(number, { balance: { waits_for, shares }, ...values });
+}
+
+test("the share is of the time in which there was work", () => {
+  const half = waiting(0, "vae", { denoise: 0.3, decode: 0.2, idle: 0.5 });
+  expect(answer(half)).toEqual({ waits: "vae", share: 0.4 });
+  expect(answer(waiting(0, "nobody", { denoise: 0.95, idle: 0 })).share).toBeCloseTo(0.95);
+  expect(answer(waiting(0, "no_work", { idle: 1 }))).toEqual({ waits: "no_work", share: 0 });
+  expect(answer(device(0)).waits).toBe("unknown");
+});
+
+test("the reason differs where pictures come alone, and on a CPU", () => {
+  const vae = waiting(0, "vae", { denoise: 0.7, decode: 0.3 });
+  expect(reason(vae, false)).toBe("why_overlap");
+  expect(reason(vae, true)).toBe("why_alone");
+  expect(reason({ ...vae, clock: "host" }, false)).toBe("why_cpu");
+  expect(reason(waiting(0, "host", { host: 0.5 }), true)).toBe("why_host");
+  expect(reason(waiting(0, "nobody", { denoise: 1 }), true)).toBe("why_nobody_alone");
+  expect(reason(waiting(0, "nobody", { denoise: 1 }), false)).toBe("why_nobody");
+  expect(reason(device(0), false)).toBe("why_no_work");
+});
+
+test("of several devices the one that waits most speaks", () => {
+  const idle = waiting(0, "no_work", { idle: 1 });
+  const good = waiting(1, "nobody", { denoise: 0.95, host: 0.05 });
+  const bad = waiting(2, "vae", { denoise: 0.4, decode: 0.1, idle: 0.5 });
+  expect(worst([idle, good, bad])?.device).toBe(2);
+  expect(worst([idle, good])?.device).toBe(1);
+  expect(worst([idle])?.device).toBe(0);
+  expect(worst([])).toBeNull();
+});
