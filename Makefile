@@ -8,7 +8,7 @@ TRITON := 3.9.0
 PAGE   := mezzotint/web/index.html
 PAGE_SOURCES := $(shell find webui -name node_modules -prune -o -type f ! -name openapi.json \
   ! -name schema.d.ts -print)
-NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(!(a > 20 || a == 20 && b >= 19))'
+NODE   := node -e '[a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)'
 
 .PHONY: demo serve web test test-web screenshots check fmt size bench targets performance soak fuzz audit test-gpu collect-gpu golden clean
 
@@ -105,7 +105,7 @@ $(PAGE): webui/node_modules/run.stamp $(PAGE_SOURCES)
 	touch $@
 
 webui/node_modules/run.stamp: webui/package-lock.json
-	@$(NODE) || { echo "the page takes Node 20.19 or newer with npm: https://nodejs.org"; exit 1; }
+	@$(NODE) 2>/dev/null || { echo "the page takes Node 20.19 or newer with npm: https://nodejs.org"; exit 1; }
 	cd webui && npm ci
 	touch $@
 
