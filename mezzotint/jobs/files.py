@@ -21,6 +21,7 @@ from mezzotint.types import Format, Recipe, ResourceError
 THUMBNAIL_SIDE = 256  # px, the longer one
 
 _THUMBNAIL_QUALITY = 80
+_ATTEMPTS = 5
 _UNFINISHED = ".mezzotint-unfinished-"
 
 
@@ -83,18 +84,38 @@ def file_name(recipe: Recipe, id: str, format: Format, created_us: int) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(_UNFINISHED + secrets.token_hex(8))
     with _disk(path):
+        for _ in range(_ATTEMPTS - 1):
+            # Its folder goes with the last picture in it, which may be deleted this moment.
+            with suppress(FileNotFoundError):
+                _write_whole(path, data)
+                return
+        _write_whole(path, data)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    temporary = path.with_name(_UNFINISHED + secrets.token_hex(8))
+    if not path.parent.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # its row is on the disk next: it must not be alone there
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _sync_folder(path.parent.parent)
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # its row is on the disk next: it must not be alone there
+        temporary.replace(path)
+        _sync_folder(path.parent)  # else a power cut may take the name and leave the row
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

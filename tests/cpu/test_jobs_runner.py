@@ -528,6 +528,30 @@ def test_a_thumbnail_keeps_the_shape(tmp_path: Path) -> None:
         assert thumbnail.size == (THUMBNAIL_SIDE, THUMBNAIL_SIDE // 2)
 
 
+def test_folders_that_come_and_go_lose_no_picture(tmp_path: Path) -> None:
+    files = Files(tmp_path / "outputs", tmp_path / "thumbnails")
+    stop = threading.Event()
+    errors: list[ResourceError] = []
+
+    def sweep_up() -> None:
+        while not stop.is_set() and not errors:
+            try:
+                files.write("2026-01-01/other", b"x")
+                files.delete("2026-01-01/other", "00")  # and the folder with it, where it is empty
+            except ResourceError as error:
+                errors.append(error)
+
+    thread = threading.Thread(target=sweep_up)
+    thread.start()
+    for i in range(60):
+        files.write(f"2026-01-01/{i}", b"y")
+        assert files.path(f"2026-01-01/{i}").read_bytes() == b"y"
+        files.delete(f"2026-01-01/{i}", "00")
+    stop.set()
+    thread.join(WAIT)
+    assert errors == []
+
+
 def test_one_server_uses_a_data_folder(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     with folder.locked():
