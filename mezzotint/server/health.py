@@ -54,6 +54,7 @@ def health_router(source: RunnerSource) -> APIRouter:
             response.status_code = 503
             response.headers["Retry-After"] = str(NOT_READY_RETRY_S)
         loaded = source.loaded if state in ("loading", "restarting") else None
-        return Ready(status=state, seconds=round(source.age_s, 1), loaded=loaded)
+        share = None if loaded is None else round(loaded, 3)
+        return Ready(status=state, seconds=round(source.age_s, 1), loaded=share)
 
     return router
