@@ -508,3 +508,13 @@ def test_other_keys_pictures_are_not_to_be_found(tmp_path: Path) -> None:
             statuses = [world.http.get(path).status_code for world in (ada, bob, admin)]
             assert statuses == [200, 404, 200]
         ring.close()
+
+
+def test_the_stats_say_which_steps_were_asked_and_given(tmp_path: Path) -> None:
+    with world_of(tmp_path, FakeRunner(step_s=0.005)) as world:
+        job = world.wait(world.post(steps={"min": 3, "max": 9})["id"])
+        assert job["state"] == "done"
+        until(lambda: world.http.get(f"{API}/stats/history").json()["pictures"] != [])
+        (picture,) = world.http.get(f"{API}/stats/history").json()["pictures"]
+        assert picture["asked_steps"] == [3, 9]
+        assert 3 <= picture["steps"] <= 9

@@ -53,7 +53,7 @@ export class Book {
   missed = 0; // runs that were left out since the page was opened
   runs: Run[] = []; // as they ended
   pictures: Picture[] = []; // as they ended
-  points: Point[] = [];
+  points: readonly Point[] = [];
   private version = $state(0);
   readonly asked = new Map<number, Asked>();
   readonly devices = new Map<number, DeviceState>();
@@ -101,8 +101,10 @@ export class Book {
     trim(this.runs, MAX_RUNS);
     trim(this.pictures, MAX_PICTURES);
     const last = this.points.at(-1);
-    if (!last || this.t - last.t >= POINT_S) this.points.push(this.point());
-    trim(this.points, MAX_POINTS);
+    if (!last || this.t - last.t >= POINT_S) {
+      // A new list: what is drawn of the old one stands as long as the list is the same.
+      this.points = [...this.points.slice(1 - MAX_POINTS), this.point()];
+    }
     this.version += 1; // at most four times a second: so often the server sends
   }
 

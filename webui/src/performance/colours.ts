@@ -19,8 +19,17 @@ const NAMES = [
 
 export type Palette = Record<(typeof NAMES)[number], string> & { request: (id: number) => string };
 
+const known = new Map<string, Palette>(); // by the ink's colour: one a theme
+
 /** What the names mean inside `place` now. */
 export function paletteOf(place: HTMLElement): Palette {
+  const ink = getComputedStyle(place).color;
+  const found = known.get(ink) ?? resolve(place);
+  known.set(ink, found);
+  return found;
+}
+
+function resolve(place: HTMLElement): Palette {
   const probe = document.createElement("span");
   probe.hidden = true;
   place.append(probe);
@@ -31,13 +40,7 @@ export function paletteOf(place: HTMLElement): Palette {
   }
   probe.remove();
   const dark = getComputedStyle(place).colorScheme === "dark" || isDark(found.sheet ?? "");
-  const known = new Map<number, string>();
-  const request = (id: number) => {
-    const colour = known.get(id) ?? colourOf(id, dark);
-    known.set(id, colour);
-    return colour;
-  };
-  return { ...found, request } as Palette;
+  return { ...found, request: (id: number) => colourOf(id, dark) } as Palette;
 }
 
 /** A hue of its own for each request: neighbours are a golden angle apart. */

@@ -27,6 +27,7 @@ export const AXIS = 22; // px, above the rows
 const GAP = 10; // px, between devices
 const MIN_MS = 2;
 const MAX_MS = 120_000;
+const UNORDERED_MS = 2000;
 const LANES = 3; // files are written side by side
 
 /** A row a stream and device; lower ones where there are many. */
@@ -58,7 +59,8 @@ export function boxes(book: Book, rows: readonly Row[], view: View, width: numbe
   const lastX = new Map<Row, number>();
   const lanes = new Map<Row, number[]>();
   const found: Box[] = [];
-  for (const run of book.runs) {
+  for (let i = firstOf(book.runs, view.from); i < book.runs.length; i += 1) {
+    const run = book.runs[i] as Run;
     if (run.end < view.from || run.start > view.to) continue;
     const row = byKey.get(`${run.device} ${run.stage}`);
     if (!row) continue;
@@ -73,6 +75,13 @@ export function boxes(book: Book, rows: readonly Row[], view: View, width: numbe
     found.push({ run, row, x, y, width: Math.max(1, end - x), height });
   }
   return found;
+}
+
+/** Runs come as they end, give or take how often their devices tell of them. */
+function firstOf(runs: readonly Run[], from: number): number {
+  let i = runs.length;
+  while (i > 0 && (runs[i - 1] as Run).end >= from - UNORDERED_MS) i -= 1;
+  return i;
 }
 
 function laneOf(lanes: Map<Row, number[]>, row: Row, run: Run): number {
