@@ -128,7 +128,8 @@ def _limit(device: torch.device, budget: Budget) -> None:
     total = torch.cuda.get_device_properties(device).total_memory
     held = torch.cuda.memory_allocated(device)  # by other engines of this process
     fraction = min(1.0, (held + budget.num_bytes) / total) if budget.asked else 1.0
-    torch.cuda.set_per_process_memory_fraction(fraction, device)
+    # torch wants an index here, and a device called just "cuda" has none
+    torch.cuda.set_per_process_memory_fraction(fraction, torch.cuda.current_device())
 
 
 def _gpu_free_bytes(device: torch.device) -> int:

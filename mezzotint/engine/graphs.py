@@ -62,7 +62,7 @@ class GraphCache:
 
     def drop(self) -> None:
         """Forget every graph and give their memory back to the driver."""
-        torch.cuda.current_stream().synchronize()  # the last replay may still run
+        torch.cuda.synchronize()  # the last replay may still run
         self._captured.clear()
         self._seen.clear()
         self._pool = None

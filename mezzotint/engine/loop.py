@@ -79,7 +79,8 @@ class Loop:
         }
         self._inbox: queue.SimpleQueue[_Submit | _Cancel | _Close | _Ran] = queue.SimpleQueue()
         self._tickets: dict[int, EngineTicket] = {}
-        self._num_in_flight = 0  # launches not known to have run
+        self._flights: list[_Flight] = []  # not landed yet, oldest first
+        self._outcomes: dict[_Flight, Interval | Exception] = {}  # of those that have run
         self._open = True  # the thread's own view
         self._closed = False  # the callers' view; changes under the lock, so that no submission
         self._lock = threading.Lock()  # can follow the close into the inbox
@@ -108,7 +109,7 @@ class Loop:
     def _run(self) -> None:
         try:
             packs: tuple[Pack, ...] = ()
-            while self._open or self._num_in_flight:
+            while self._open or self._flights:
                 self._read_inbox(wait=not packs)
                 packs = self._scheduler.tick()
                 for pack in packs:
@@ -134,7 +135,9 @@ class Loop:
             wait = False
             match self._inbox.get():
                 case _Ran(flight, outcome):
-                    self._land(flight, outcome)
+                    self._outcomes[flight] = outcome
+                    for landable in self._landable():
+                        self._land(landable)
                 case _Submit(ticket, work):
                     self._tickets[work.id] = ticket
                     submitted_s = ticket.timeline.submitted
@@ -177,7 +180,7 @@ class Loop:
                 cache.drop()
 
     def _fly(self, flight: _Flight) -> None:
-        self._num_in_flight += 1
+        self._flights.append(flight)
         if flight.launch.done():
             self._watch(flight)
         else:
@@ -190,8 +193,24 @@ class Loop:
             outcome = error
         self._inbox.put(_Ran(flight, outcome))
 
-    def _land(self, flight: _Flight, outcome: Interval | Exception) -> None:
-        self._num_in_flight -= 1
+    def _landable(self) -> list[_Flight]:
+        """What has run, each after all that its requests did before.
+
+        Each stage has its own watcher, so a picture's decoding can be heard of before its last
+        step.
+        """
+        landable: list[_Flight] = []
+        ahead: set[int] = set()  # requests with something earlier still to hear of
+        for flight in self._flights:
+            if flight in self._outcomes and ahead.isdisjoint(flight.pack.requests):
+                landable.append(flight)
+            else:
+                ahead.update(flight.pack.requests)
+        return landable
+
+    def _land(self, flight: _Flight) -> None:
+        self._flights.remove(flight)
+        outcome = self._outcomes.pop(flight)
         if isinstance(outcome, Exception):
             self._fail(flight.pack, outcome)
             return

@@ -136,7 +136,7 @@ def test_a_picture_in_any_company_equals_the_one_made_alone(precision: str) -> N
         for _ in range(3):  # eager, recorded, replayed
             company = [t.result(120).pixels for t in engine.submit_all(requests)]
             ratios = [psnr(a, b) for a, b in zip(alone, company, strict=True)]
-            print(precision, "company", round(min(ratios), 1), sorted(map(round, ratios))[:5])
+            print(precision, "company", round(min(ratios), 1))
             assert min(ratios) >= (45.0 if precision == "bf16" else 20.0)
         assert engine._model.denoise._replay.refused == {}  # type: ignore[attr-defined]
 
