@@ -54,11 +54,11 @@ def _typical_step_s(engine: Engine) -> float:
 def _cancel_one(engine: Engine, rng: random.Random, step_s: float) -> tuple[float, float]:
     """Cancel a picture somewhere in its steps. -> ms until the next one began, ms of its step."""
     mark = engine.observe(Mark()).mark
-    victim = engine.submit(Request(prompt="a blue car", steps=30, seed=0))
+    victim = engine.submit(Request(prompt="a blue car", steps=120, seed=0))
     denoising = threading.Event()
     victim.on_progress(lambda progress: denoising.set() if progress.stage == "denoise" else None)
     denoising.wait(60)
-    time.sleep(rng.random() * 10 * step_s)
+    time.sleep(rng.random() * 5 * step_s)
     cancelled_s = time.monotonic()
     victim.cancel()
     following = engine.submit(Request(prompt="a red apple", steps=1, seed=0))
