@@ -33,12 +33,15 @@ test("the reason differs where pictures come alone, and on a CPU", () => {
   expect(reason(device(0), false)).toBe("why_no_work");
 });
 
-test("of several devices the one that waits most speaks", () => {
+test("of several devices the one that loses most time speaks, or the busiest", () => {
   const idle = waiting(0, "no_work", { idle: 1 });
-  const good = waiting(1, "nobody", { denoise: 0.95, host: 0.05 });
+  const good = waiting(1, "nobody", { denoise: 0.96, host: 0.04 });
   const bad = waiting(2, "vae", { denoise: 0.4, decode: 0.1, idle: 0.5 });
-  expect(worst([idle, good, bad])?.device).toBe(2);
-  expect(worst([idle, good])?.device).toBe(1);
+  const resting = waiting(3, "host", { denoise: 0.01, host: 0.03, idle: 0.96 });
+  expect(worst([idle, good, bad, resting])?.device).toBe(2);
+  expect(worst([idle, good, resting])?.device).toBe(1);
+  expect(worst([idle, resting])?.device).toBe(3);
   expect(worst([idle])?.device).toBe(0);
+  expect(worst([device(7)])?.device).toBe(7);
   expect(worst([])).toBeNull();
 });

@@ -39,11 +39,16 @@ export function reason(device: DeviceState, alone: boolean): Reason {
   return alone ? "why_alone" : "why_overlap";
 }
 
-/** Of several devices the one that waits most; idle ones only when all are. */
+const FELT = 0.05; // of the time: less than that is nobody's concern
+
+/** Of several devices the one that loses most time to waiting; if none does, the busiest. */
 export function worst(devices: readonly DeviceState[]): DeviceState | null {
-  const busy = devices.filter((device) => (answer(device).waits ?? "no_work") !== "no_work");
-  const denoising = (device: DeviceState) => share(device, "denoise") / working(device);
-  return busy.sort((a, b) => denoising(a) - denoising(b))[0] ?? devices[0] ?? null;
+  const lost = (device: DeviceState) => 1 - share(device, "idle") - share(device, "denoise");
+  const known = devices.filter((device) => device.balance);
+  const [most] = [...known].sort((a, b) => lost(b) - lost(a));
+  if (most && lost(most) >= FELT) return most;
+  const [busiest] = [...known].sort((a, b) => share(b, "denoise") - share(a, "denoise"));
+  return busiest ?? devices[0] ?? null;
 }
 
 function share(device: DeviceState, cause: Cause): number {
