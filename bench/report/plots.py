@@ -25,9 +25,9 @@ _STYLES = {
 
 
 def throughput(results: Results, path: Path) -> bool:
-    """Images a second over how many are asked for at once; False: nothing to draw."""
+    """Images a second over how many are asked for at once; False: one number makes no curve."""
     curves = {s: _curve(results, s) for s in NAMES if s in _STYLES}
-    if not any(curves.values()):
+    if len({count for points in curves.values() for count, _ in points}) < 2:
         return False
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for system, points in curves.items():
