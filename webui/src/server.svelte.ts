@@ -16,6 +16,7 @@ const REST_MS = 10_000; // while all is well: events tell the rest
 
 class Server {
   state = $state<ServerState>("unknown");
+  loaded = $state<number | null>(null); // of the weights, 0 to 1, while they load
   readied = $state(0); // how often it became ready: another start may serve another model
 
   /** Whether it is there at all, ready or not. */
@@ -36,18 +37,18 @@ class Server {
 
   async ask(): Promise<void> {
     const before = this.state;
-    this.state = await readState();
+    [this.state, this.loaded] = await readState();
     if (this.state === "ready" && before !== "ready") this.readied += 1;
   }
 }
 
-async function readState(): Promise<ServerState> {
+async function readState(): Promise<[ServerState, number | null]> {
   try {
     const { data, error } = await api.GET("/ready");
-    if (data) return data.status;
-    return error && "status" in error ? error.status : "failed";
+    if (data) return [data.status, null];
+    return error && "status" in error ? [error.status, error.loaded] : ["failed", null];
   } catch {
-    return "unreachable";
+    return ["unreachable", null];
   }
 }
 
