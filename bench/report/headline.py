@@ -55,8 +55,9 @@ def put(text: str, lines: str) -> str:
 
 def _lines(results: Results, language: str) -> Iterator[str]:
     words = _WORDS[language]
-    gpus = [row["gpu"] for row in results.rows if row["system"] in tables.OURS]
-    yield str(words["title"]).format(gpu=(gpus or ["GPU"])[-1].removeprefix("NVIDIA "))
+    gpu = next((r["gpu"] for r in reversed(results.rows) if r["system"] in tables.OURS), "GPU")
+    results = Results(tuple(row for row in results.rows if row["gpu"] == gpu))  # the one it names
+    yield str(words["title"]).format(gpu=gpu.removeprefix("NVIDIA "))
     yield ""
     yield from tables.table(("", *words["columns"]), _rows(results, words))
     yield ""
