@@ -13,6 +13,7 @@ from mezzotint.server.keys import FixedKeys
 from mezzotint.server.page import page_router, read_page
 from mezzotint.server.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 INDEX = '<!doctype html><base href="/"><script src="assets/index-1a2b.js"></script>'
 
 
@@ -81,3 +82,9 @@ def test_the_page_needs_no_key_and_the_api_does() -> None:
         assert http.get("/v1/models").status_code == 401
         assert http.get("/assets/nothing.js").status_code == 404
         assert http.get("/assets/%2e%2e/v1/models").status_code in (401, 404)
+
+
+def test_the_lock_of_its_packages_names_no_registry() -> None:
+    lock = (ROOT / "webui" / "package-lock.json").read_text()
+    assert '"integrity"' in lock
+    assert '"resolved"' not in lock, "npm keeps addresses out with webui/.npmrc's own setting"
