@@ -65,16 +65,22 @@ class Caller:
     async def _connection(
         self,
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-        if self._idle:
-            connection = self._idle.pop()
-        else:
-            connection = await asyncio.open_connection("127.0.0.1", self.port, limit=2**22)
+        connection = await self._open()
         try:
             yield connection
         except BaseException:
             connection[1].close()
             raise
         self._idle.append(connection)
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A kept connection that the server has not closed meanwhile, or a new one."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof() and not writer.is_closing():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection("127.0.0.1", self.port, limit=2**22)
 
 
 async def open_loop(

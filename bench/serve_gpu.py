@@ -3,8 +3,8 @@
 Random weights at Z-Image-Turbo's size, 1024 px, 8 steps. Four figures, each from one machine in one
 run: throughput when saturated as a share of the bare engine's, what the server adds to one picture,
 how soon after its first step begins a caller sees the first look at it, what looks cost. Needs an
-NVIDIA GPU with 48 GB (engine and server stand side by side, and take turns) and what the extra
-`serve` installs; takes about three minutes on an H100.
+NVIDIA GPU with 80 GB (engine and server stand side by side, and take turns) and what the extra
+`serve` installs.
 """
 
 from __future__ import annotations
