@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
@@ -19,33 +19,28 @@ from mezzotint.server.compat.a1111 import a1111_router
 from mezzotint.server.compat.hugging_face import hugging_face_router
 from mezzotint.server.edge import Edge
 from mezzotint.server.frame import Frame
-from mezzotint.server.gpus import Gpus
 from mezzotint.server.health import health_router
 from mezzotint.server.history import History
-from mezzotint.server.housekeeping import Housekeeper
 from mezzotint.server.images_api import images_router
 from mezzotint.server.inspect_api import inspect_router
 from mezzotint.server.job_events import EVENTS
-from mezzotint.server.jobs import Jobs
 from mezzotint.server.jobs_api import jobs_router
 from mezzotint.server.keys_api import keys_router
-from mezzotint.server.live import LiveFeed
-from mezzotint.server.metrics import Metrics, metrics_router
+from mezzotint.server.metrics import metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.page import BUILT, page_router, read_page
+from mezzotint.server.parts import Closed, Parts, Started, assemble
 from mezzotint.server.presets_api import presets_router
-from mezzotint.server.queue import Queue
 from mezzotint.server.results import Results
 from mezzotint.server.schema import CompletedEvent, PartialEvent, event_schemas
 from mezzotint.server.security import OPEN, Gate
 from mezzotint.server.session_api import session_router
-from mezzotint.server.sessions import COOKIE, Sessions
+from mezzotint.server.sessions import COOKIE
 from mezzotint.server.settings import Settings
 from mezzotint.server.settings_api import settings_router
-from mezzotint.server.source import RunnerSource, Served
+from mezzotint.server.source import RunnerSource
 from mezzotint.server.stats_api import stats_router
-from mezzotint.server.tuning import Live, Tuning
-from mezzotint.server.watcher import Feed, Watcher
+from mezzotint.server.watcher import Feed
 from mezzotint.version import __version__
 
 _ABOUT = (
@@ -66,90 +61,60 @@ def create_app(
     Without a `history` there are no jobs and no gallery; without a `feed` the stats are the
     source's own.
     """
-    database = None if history is None else history.gallery.database
-    tuning = Tuning(
-        Live(max_queue=settings.max_queue),
-        database,
-        fixed=settings.fixed,
-        running=settings.running,
-    )
-    queue = Queue(lambda: tuning.now.max_queue, lambda: tuning.now.wait_target_s)
-    gpus = Gpus()
-    metrics = Metrics(source, queue, gpus)
-    watcher = Watcher(feed or LiveFeed(source, queue, gpus))
-    source.when_open(lambda served: _open_line(served, queue, source, metrics))
-    started: list[_Started] = [source, watcher]
-    closed: list[_Closed] = [source, queue, watcher]
-    jobs = None
-    if history is not None:
-        jobs = Jobs(history, source, queue, tuning, metrics, settings.root_path)
-        source.when_open(lambda _: jobs.open())
-        keeper = Housekeeper(history.gallery, tuning)
-        started.append(keeper)
-        closed += [jobs, keeper]
-    sessions = Sessions(settings.keys)
+    parts = assemble(source, settings, history, feed)
     app = FastAPI(
         title="Mezzotint",
         description=_ABOUT,
         version=__version__,
-        lifespan=_lifespan(started, closed),
+        lifespan=_lifespan(parts.started, parts.closed),
         docs_url=None,  # these pages would load scripts from another site
         redoc_url=None,
         redirect_slashes=False,
     )
-    service = ImagesService(
-        source=source,
-        queue=queue,
-        results=Results(lambda: tuning.now.results_mib * 2**20, settings.results_s),
-        tuning=tuning,
-        aliases=settings.aliases,
-        created=int(time.time()),
-    )
-    app.include_router(openai_router(service))
-    app.include_router(hugging_face_router(service))
-    if "a1111" in settings.compat:
-        app.include_router(a1111_router(service))
-    app.include_router(health_router(source))
-    app.include_router(metrics_router(metrics))
-    app.include_router(capabilities_router(source, gpus, history=history is not None))
-    app.include_router(presets_router(source, database))
-    app.include_router(stats_router(watcher, queue, database))
-    app.include_router(inspect_router(source))
-    app.include_router(session_router(sessions, root_path=settings.root_path))
+    for router in _routers(parts):
+        app.include_router(router)
     # Called first when the server is to end, while it still answers: streams end then.
-    app.state.on_end = [watcher.end]
-    if history is not None and jobs is not None:
-        app.include_router(images_router(history, settings.root_path))
-        app.include_router(jobs_router(jobs))
-        app.state.on_end.append(jobs.settle)
-        app.include_router(keys_router(history.gallery.database))
-        app.include_router(settings_router(tuning))
-    app.include_router(page_router(read_page(BUILT, settings.root_path)))
+    app.state.on_end = [parts.watcher.end, *([parts.jobs.settle] if parts.jobs else [])]
     errors.install(app)
-    app.add_middleware(Gate, settings=settings, sessions=sessions)
-    app.add_middleware(Edge, metrics=metrics, root_path=settings.root_path)  # added last: outermost
+    app.add_middleware(Gate, settings=settings, sessions=parts.sessions)
+    # Added last: outermost.
+    app.add_middleware(Edge, metrics=parts.metrics, root_path=settings.root_path)
     document = cache(partial(_document, app))
     app.openapi = lambda: document(with_keys=settings.keys.required)  # type: ignore[method-assign]
     return app
 
 
-class _Started(Protocol):
-    def start(self) -> None: ...
-
-
-class _Closed(Protocol):
-    def close(self) -> None: ...
-
-
-def _open_line(served: Served, queue: Queue, source: RunnerSource, metrics: Metrics) -> None:
-    queue.open(
-        served,
-        is_ready=lambda: source.peek() is not None,
-        on_picture=lambda image: metrics.picture(image, served.runner.stats().clock),
+def _routers(parts: Parts) -> Iterator[APIRouter]:
+    """Every API; the page comes last, since it answers whatever path is left."""
+    source, root_path = parts.source, parts.settings.root_path
+    service = ImagesService(
+        source=source,
+        queue=parts.queue,
+        results=Results(lambda: parts.tuning.now.results_mib * 2**20, parts.settings.results_s),
+        tuning=parts.tuning,
+        aliases=parts.settings.aliases,
+        created=int(time.time()),
     )
+    yield openai_router(service)
+    yield hugging_face_router(service)
+    if "a1111" in parts.settings.compat:
+        yield a1111_router(service)
+    yield health_router(source)
+    yield metrics_router(parts.metrics)
+    yield capabilities_router(source, parts.gpus, history=parts.history is not None)
+    yield presets_router(source, parts.database)
+    yield stats_router(parts.watcher, parts.queue, parts.database)
+    yield inspect_router(source)
+    yield session_router(parts.sessions, root_path=root_path)
+    if parts.history is not None and parts.jobs is not None:
+        yield images_router(parts.history, root_path)
+        yield jobs_router(parts.jobs)
+        yield keys_router(parts.history.gallery.database)
+        yield settings_router(parts.tuning)
+    yield page_router(read_page(BUILT, root_path))
 
 
-def _lifespan(started: Sequence[_Started], closed: Sequence[_Closed]) -> Any:
+def _lifespan(started: Sequence[Started], closed: Sequence[Closed]) -> Any:
     """Start in order, and close in the other."""
 
     @asynccontextmanager

@@ -60,7 +60,7 @@ def test_defaults_are_within_their_own_bounds() -> None:
 def test_the_queue_is_bounded_as_it_was_last_said(world: World) -> None:
     assert world.http.patch(SETTINGS, json={"max_queue": 2}).status_code == 200
     refused = world.http.post("/v1/images/generations", json=CALL | {"n": 3})
-    assert "more than this server's queue, 2" in refused.json()["error"]["message"]
+    assert "more than this server's queue has room for, 2" in refused.json()["error"]["message"]
     world.http.patch(SETTINGS, json={"max_queue": 3})
     assert world.http.post("/v1/images/generations", json=CALL | {"n": 3}).status_code == 200
 
