@@ -253,6 +253,13 @@ def test_a_recording_is_told_at_its_own_pace_and_goes_on_from_its_end(tmp_path: 
             "no frames",
         ),
     ],
+    ids=[
+        "empty",
+        "plain",
+        "of another version",
+        "cut off",
+        "no frame",
+    ],  # not by bytes that tell the time
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "r.gz"
