@@ -87,7 +87,9 @@ def test_a_pool_tells_what_its_workers_did() -> None:
     assert [run.stage for run in seen.runs].count("denoise") == 4
     (device,) = seen.devices
     assert (device.device, device.name, device.clock) == (0, "cpu", "host")
-    assert device.launches == {"encode": 1, "denoise": 4, "decode": 2, "file": 2}
+    launches = dict(device.launches)
+    assert launches.pop("encode") in (1, 2)  # the second picture may come while the first is encoded
+    assert launches == {"denoise": 4, "decode": 2, "file": 2}
     for picture in seen.pictures:
         measured_ms = (picture.ended_s - picture.submitted_s) * 1e3
         assert sum(picture.stages.values()) == pytest.approx(measured_ms, rel=0.05)
