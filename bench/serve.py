@@ -169,7 +169,7 @@ def requests(data: Path, size: Size) -> Row:
         "rss_bytes_per_request": slope,
         "threads_and_files": memory.handles,
         "limits": "0.2 KB a request",
-        "met": _all_made(answers) and slope < 200,
+        "met": _all_made(answers) and slope is not None and slope < 200,
     }
 
 
@@ -275,11 +275,13 @@ class Memory:
         before = statistics.median(b for _, b in self.samples[tenth : 2 * tenth])
         return statistics.median(b for _, b in self.samples[-tenth:]) / before - 1.0
 
-    def slope_bytes(self, ended_s: list[float]) -> float:
-        """Bytes a request by least squares, the first fifth of the run left out."""
+    def slope_bytes(self, ended_s: list[float]) -> float | None:
+        """Bytes a request by least squares, the first fifth left out; None: too short a run."""
         ended_s = sorted(ended_s)
         late = [s for s in self.samples if s[0] >= self.samples[-1][0] / 5]
         counts = [sum(end <= second for end in ended_s) for second, _ in late]
+        if len(set(counts)) < 2:
+            return None
         return statistics.linear_regression(counts, [b for _, b in late]).slope
 
 

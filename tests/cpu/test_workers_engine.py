@@ -88,7 +88,7 @@ def test_a_pool_tells_what_its_workers_did() -> None:
     (device,) = seen.devices
     assert (device.device, device.name, device.clock) == (0, "cpu", "host")
     launches = dict(device.launches)
-    assert launches.pop("encode") in (1, 2)  # the second picture may come while the first is encoded
+    assert launches.pop("encode") in (1, 2)  # the second may come while the first is encoded
     assert launches == {"denoise": 4, "decode": 2, "file": 2}
     for picture in seen.pictures:
         measured_ms = (picture.ended_s - picture.submitted_s) * 1e3
