@@ -7,7 +7,6 @@ eight; the error is against float32 attention of the same bf16 inputs.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.environment import environment
+from bench.rows import append
 from mezzotint.kernels.attention import cuda
 from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.kernels.segments import Segments
@@ -56,9 +56,8 @@ def main() -> int:
             for r in rows
         )
         print(f"{'+'.join(map(str, lengths)):24}", "   ".join(cells), flush=True)
-        if options.out is not None:
-            with options.out.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(about | row) + "\n" for row in rows)
+        for row in rows:
+            append(options.out, about | row)
     return 0
 
 

@@ -8,7 +8,6 @@ it is made. The last column is how far the picture is from the whole one's.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.environment import environment
+from bench.rows import append
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.zimage.decode import strip_rows
 
@@ -47,9 +47,7 @@ def main() -> int:
                 f"{row['psnr_db']:13.1f}{mark}",
                 flush=True,
             )
-            if options.out is not None:
-                with options.out.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(about | row) + "\n")
+            append(options.out, about | row)
     return 0
 
 

@@ -8,7 +8,6 @@ launch shapes instead and prints the best, for the LAUNCHES tables beside the ke
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import torch
 
 from bench.environment import ROOT, environment
+from bench.rows import append
 from mezzotint import kernels
 from mezzotint.kernels import Segments, harness
 from mezzotint.kernels.case import Case
@@ -167,9 +167,7 @@ def _write(
         "ceiling_flops_per_s": ceilings.flops_per_s,
     }
     for row in rows:  # written as they come: a run that is cut short leaves what it measured
-        if out is not None:
-            with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(about | limits | row) + "\n")
+        append(out, about | limits | row)
 
 
 if __name__ == "__main__":

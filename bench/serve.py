@@ -28,6 +28,7 @@ import orjson
 
 from bench.environment import described
 from bench.load import Answer, Caller, closed_loop, open_loop, quantile_ms
+from bench.rows import append
 from bench.server import ServerProcess, drawing, get, patch, pretending
 
 PICTURE_S = 0.05
@@ -89,9 +90,7 @@ def main() -> int:
             row = about | {"name": name} | MEASUREMENTS[name](Path(folder) / "data", size)
         print(json.dumps(row), flush=True)
         missed |= not row["met"]
-        if options.out is not None:
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        append(options.out, row)
     return int(missed and options.strict)
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 
 from bench.environment import environment
+from bench.rows import append
 from bench.server import ServerProcess, drawing
 from mezzotint import Engine, Request
 from mezzotint.measure.workload import prompt
@@ -59,9 +60,7 @@ def main() -> int:
     )
     row["run_s"] = time.monotonic() - start
     print(json.dumps(row, indent=1))
-    if options.out is not None:
-        with options.out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(about | row) + "\n")
+    append(options.out, about | row)
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.environment import described
 from bench.faults import cancels, disks, drains, kills, streams, workers
+from bench.rows import append
 
 Fault = Callable[[Path, bool], dict[str, Any]]  # folder, short -> a row with "met"
 FAULTS: dict[str, Fault] = {
@@ -39,9 +40,7 @@ def main() -> int:
             row = about | {"name": name} | FAULTS[name](Path(folder), options.short)
         print(json.dumps(row), flush=True)
         missed |= not row["met"]
-        if options.out is not None:
-            with options.out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        append(options.out, row)
     return int(missed and options.strict)
 
 
