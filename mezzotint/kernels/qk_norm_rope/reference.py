@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mezzotint.kernels.rms_norm_modulate.reference import rms_norm_modulate
+from mezzotint.kernels.rms_norm_modulate.reference import normed
 
 
 def qk_norm_rope(
@@ -28,8 +28,8 @@ def qk_norm_rope(
     head_dim = q_weight.shape[0]
     heads = qkv.reshape(qkv.shape[0], -1, head_dim)
     q, k, v = torch.split(heads, [num_heads, num_kv_heads, num_kv_heads], 1)
-    q = _rope(rms_norm_modulate(q.float(), q_weight, eps), cos, sin, interleaved)
-    k = _rope(rms_norm_modulate(k.float(), k_weight, eps), cos, sin, interleaved)
+    q = _rope(normed(q, q_weight, eps), cos, sin, interleaved)
+    k = _rope(normed(k, k_weight, eps), cos, sin, interleaved)
     return q.to(qkv.dtype), k.to(qkv.dtype), v
 
 

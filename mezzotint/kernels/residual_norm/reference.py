@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mezzotint.kernels.fp8 import Rows
-from mezzotint.kernels.rms_norm_modulate.reference import rms_norm_modulate
+from mezzotint.kernels.rms_norm_modulate.reference import normed, rms_norm_modulate
 
 
 def residual_norm(
@@ -21,7 +21,7 @@ def residual_norm(
     x and branch [T, D], weight [D], gate [S, D] float32 (already tanh) with index [T], or None
     for an ungated branch. float32 inside, rounded once to x's dtype.
     """
-    return rms_norm_modulate(branch.float(), weight, eps, gate, index).add_(x).to(x.dtype)
+    return normed(branch, weight, eps, gate, index).add_(x).to(x.dtype)
 
 
 def residual_norm_modulate(

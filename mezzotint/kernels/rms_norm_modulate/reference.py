@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 import torch
 from torch import Tensor
 
 from mezzotint.kernels.fp8 import Rows
 from mezzotint.kernels.quantize_rows.reference import quantize_rows
-
-
-@overload
-def rms_norm_modulate(
-    x: Tensor,
-    weight: Tensor,
-    eps: float,
-    scale: Tensor | None = None,
-    index: Tensor | None = None,
-    quantize: Literal[False] = False,
-) -> Tensor: ...
-
-
-@overload
-def rms_norm_modulate(
-    x: Tensor,
-    weight: Tensor,
-    eps: float,
-    scale: Tensor | None,
-    index: Tensor | None,
-    quantize: bool,
-) -> Rows: ...
 
 
 def rms_norm_modulate(
@@ -47,11 +23,21 @@ def rms_norm_modulate(
     go together; without them it is a plain RMSNorm. float32 inside, rounded once: to x's dtype,
     or to FP8 rows.
     """
+    y = normed(x, weight, eps, scale, index)
+    return quantize_rows(y) if quantize else y.to(x.dtype)
+
+
+def normed(
+    x: Tensor,
+    weight: Tensor,
+    eps: float,
+    scale: Tensor | None = None,
+    index: Tensor | None = None,
+) -> Tensor:
+    """The same before its rounding, float32, for operations that go on with it."""
     y = x.float()
     y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + eps) * weight.float()
-    if scale is not None:
-        y = y * rows(scale, index)
-    return quantize_rows(y) if quantize else y.to(x.dtype)
+    return y if scale is None else y * rows(scale, index)
 
 
 def rows(table: Tensor, index: Tensor | None) -> Tensor:
