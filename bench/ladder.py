@@ -26,9 +26,9 @@ from bench.rows import Row, append
 from bench.workload import AT_ONCE, SINGLE
 from mezzotint import Engine
 from mezzotint import kernels as operations
+from mezzotint.engine.unheld import give_back
 from mezzotint.kernels.attention import cuda as cuda_attention
 from mezzotint.kernels.attention import reference as plain_attention
-from mezzotint.measure import gpu
 from mezzotint.measure.fidelity import compare_pictures, draw
 from mezzotint.measure.prompts import fidelity_prompts
 from mezzotint.measure.timing import Timing, by_engine, measure
@@ -120,7 +120,7 @@ def climb(
         except Exception as error:  # the other rungs are still worth measuring
             row["error"] = sentence(error)
         yield row
-        gpu.free()
+        give_back()
 
 
 def line(row: Row) -> str:

@@ -19,7 +19,7 @@ from bench.environment import environment
 from bench.rows import Row, append
 from bench.workload import AT_ONCE
 from mezzotint import Engine
-from mezzotint.measure import gpu
+from mezzotint.engine.unheld import give_back
 from mezzotint.measure.timing import by_engine, measure
 from mezzotint.measure.workload import Workload, new_prompts
 
@@ -65,7 +65,7 @@ def sweep(
             if pictures <= workload.at_once:
                 row = measure(by_engine(engine), workload, prompts).row()
                 yield row | {"pack_tflop": limit, "at_once": workload.at_once}
-        gpu.free()
+        give_back()
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ from bench.rows import Row, append
 from bench.systems import ENGINES, NAMES, RIVALS
 from bench.workload import SINGLE, WORKLOADS
 from mezzotint import Engine
+from mezzotint.engine.unheld import give_back
 from mezzotint.images.fidelity import psnr_db
-from mezzotint.measure import gpu
 from mezzotint.measure.fidelity import compare
 from mezzotint.measure.limit import product_flops_per_s
 from mezzotint.measure.prompts import fidelity_prompts
@@ -84,7 +84,7 @@ def main() -> int:
             rows.append(finish(about | row, limits, setup))
             append(options.out, rows[-1])
             print(line(rows[-1]), flush=True)
-        gpu.free()
+        give_back()
     print("\n" + "\n".join(map(line, rows)))
     return 0
 
@@ -183,7 +183,7 @@ def _options() -> argparse.Namespace:
 
 def _limits(device: torch.device) -> dict[str, float]:
     found = {name: product_flops_per_s(device, name) for name in ("bf16", "fp8")}
-    gpu.free()
+    give_back()
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -308,7 +308,7 @@ def _each(about: Row, jobs: Iterator[tuple[str, Callable[[], Row]]]) -> Iterator
         except Exception as error:  # the others are still worth measuring
             row = {"error": sentence(error)}
         yield about | {"workload": name} | row
-        gpu.free()
+        give_back()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from functools import partial
 
@@ -14,6 +13,7 @@ from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, EncodePack, P
 from mezzotint.engine.plan import MemoryPlan
 from mezzotint.engine.slots import allocate
 from mezzotint.engine.stage import CudaClock, CudaStage, HostStage, Launch, Stage
+from mezzotint.engine.unheld import give_back
 from mezzotint.models.spec import PREVIEW_SCALE, DecodeRow, LoadedModel, StepRow
 
 
@@ -53,9 +53,7 @@ class Executor:
     def recover(self) -> None:
         """Give back to the device what a launch held that ran out of memory; slots stay."""
         if self._slots.pixels.is_cuda:
-            gc.collect()  # of graphs that failed to be captured
-            torch.cuda.synchronize()  # what it had launched still runs, and reads its slot
-            torch.cuda.empty_cache()
+            give_back()
 
     def pixels(self, row: DecodeRow) -> np.ndarray:
         """A copy of a decoded picture, [height, width, 3] uint8; its launch must have run."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.engine.out_of_memory import ran_out_of_memory
+from mezzotint.engine.unheld import give_back
 
 _log = logging.getLogger(__name__)
 
@@ -61,13 +62,16 @@ class GraphCache:
         return captured(inputs) if captured is not None else function(*inputs)
 
     def drop(self) -> None:
-        """Forget every graph and give their memory back to the driver."""
-        torch.cuda.synchronize()  # the last replay may still run
+        """Forget every graph and give their memory back to the device."""
+        self.forget()
+        give_back()
+
+    def forget(self) -> None:
+        """Hold no graph any more; the last replay may still run, so their memory stays torch's."""
         self._captured.clear()
         self._seen.clear()
         self._pool = None
         self.num_bytes = 0
-        torch.cuda.empty_cache()
 
     def _try_to_capture(
         self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
@@ -123,6 +127,11 @@ class GraphTally:
     def room(self) -> int:
         """Bytes that graphs may still take."""
         return self.limit_bytes - self.num_bytes
+
+    def forget(self) -> None:
+        """Hold no graph of any stage any more."""
+        for cache in self.caches:
+            cache.forget()
 
     @property
     def num_bytes(self) -> int:

@@ -175,9 +175,8 @@ class Loop:
             return
         self._fail(pack, failure)
         if ran_out:  # only here are the frames gone that held what the pack had allocated
+            self._graphs.forget()
             self._executor.recover()
-            for cache in self._graphs.caches:
-                cache.drop()
 
     def _fly(self, flight: _Flight) -> None:
         self._flights.append(flight)

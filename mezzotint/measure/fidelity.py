@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mezzotint.engine.engine import Engine
+from mezzotint.engine.unheld import give_back
 from mezzotint.images.fidelity import psnr_db, ssim
-from mezzotint.measure import gpu
 from mezzotint.types import Request
 
 _IN_FLIGHT = 16
@@ -95,5 +95,5 @@ def draw(
             for ticket in engine.submit_all(requests[first : first + _IN_FLIGHT]):
                 pictures.append(ticket.result().pixels)
                 on_picture()
-    gpu.free()
+    give_back()
     return pictures

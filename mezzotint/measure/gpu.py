@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import threading
 from collections.abc import Iterator
@@ -55,13 +54,6 @@ def reset_peak() -> None:
 def peak_bytes() -> int | None:
     """torch's peak of allocated bytes since the last reset; None without a GPU."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-
-
-def free() -> None:
-    """Give back what nobody holds any more."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _open() -> Any:
