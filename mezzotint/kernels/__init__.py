@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Literal, overload
 
 from torch import Tensor
 
@@ -218,29 +217,6 @@ def residual_norm_modulate(
     return triton.residual_norm_modulate(*arguments)
 
 
-@overload
-def rms_norm_modulate(
-    x: Tensor,
-    weight: Tensor,
-    eps: float,
-    scale: Tensor | None = None,
-    index: Tensor | None = None,
-    quantize: Literal[False] = False,
-) -> Tensor: ...
-
-
-@overload
-def rms_norm_modulate(
-    x: Tensor,
-    weight: Tensor,
-    eps: float,
-    scale: Tensor | None = None,
-    index: Tensor | None = None,
-    *,
-    quantize: bool,
-) -> Rows: ...
-
-
 def rms_norm_modulate(
     x: Tensor,
     weight: Tensor,
@@ -249,7 +225,10 @@ def rms_norm_modulate(
     index: Tensor | None = None,
     quantize: bool = False,
 ) -> Rows:
-    """Normalise each token of x [T, D] and scale it by its segment's row of scale [S, D]."""
+    """Normalise each token of x [T, D] and scale it by its segment's row of scale [S, D].
+
+    -> [T, D] in x's dtype, or FP8 rows if `quantize`.
+    """
     if not _on_gpu(x):
         return _rms_norm_modulate.rms_norm_modulate(x, weight, eps, scale, index, quantize)
     from mezzotint.kernels.rms_norm_modulate import triton
