@@ -76,7 +76,6 @@ def load_model(
         make_replay=graphs.make if plan.graphs else lambda: run_eagerly,
         attention=_attention(config, place),
         on_load=on_load,
-        mixes=bool(plan.graphs) and has_fa4() and config.attention in ("auto", "fa4"),
     )
     if place.device.type == "cuda":
         _limit(place.device, plan.budget)
@@ -99,6 +98,11 @@ def _attention(config: Config, place: Device) -> Backend | None:
         raise ConfigError(
             f"attention {config.attention} runs on a GPU and the device is {place.name}; leave it "
             "at auto"
+        )
+    if place.dtype == torch.float32:
+        raise ConfigError(
+            f"attention {config.attention} works in bfloat16 and the precision is fp32; leave one "
+            "of them at auto"
         )
     if config.attention == "fa4" and not has_fa4():
         raise ConfigError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.util import find_spec
 
+import torch
 from torch import Tensor
 
 from mezzotint.kernels.add_bias import reference as _add_bias
@@ -34,6 +35,7 @@ __all__ = [
     "Segments",
     "add_bias",
     "attention",
+    "attention_reads_bounds",
     "conv_window",
     "flow_step",
     "group_norm_affine",
@@ -76,6 +78,17 @@ def attention(
     from mezzotint.kernels.attention import cuda  # torch's own call: no triton in it
 
     return cuda.attention(q, k, v, segments, causal, backend=backend)
+
+
+def attention_reads_bounds(
+    device: torch.device, dtype: torch.dtype, head_dim: int, backend: Backend | None
+) -> bool:
+    """Whether attention finds its segments on the device: one recording then serves every mix."""
+    if device.type != "cuda":
+        return False
+    from mezzotint.kernels.attention import cuda
+
+    return (backend or cuda.choose(device, dtype, head_dim, causal=False)) == "fa4"
 
 
 def conv_window(

@@ -175,7 +175,6 @@ class Build:
     make_replay: MakeReplay = lambda: run_eagerly
     attention: Backend | None = None  # None: by the table of the GPU
     on_load: OnLoad = lambda done, total: None
-    mixes: bool = False  # record packs of unlike requests too, which needs varlen attention
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

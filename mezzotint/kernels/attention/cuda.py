@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.kernels.attention.reference import attention as reference
 from mezzotint.kernels.segments import Segments
+from mezzotint.types import ResourceError
 
 # By compute capability (major), the best first; `python -m bench.attention` fills it. On Hopper
 # flash-attn-4 leads at every length from 64 to 16448 tokens.
@@ -35,23 +36,24 @@ def attention(
     *,
     backend: Backend | None = None,
 ) -> Tensor:
-    """The reference's operation on a GPU, by `backend` or by the table."""
-    chosen = backend or choose(q, causal)
+    """The reference's operation on a GPU, by `backend` or by the table.
+
+    ResourceError where `backend` cannot do it; the table's choice gives way to the next library.
+    """
+    chosen = backend or choose(q.device, q.dtype, q.shape[2], causal)
     if chosen == "fa4":
         return _flash_attention_4(q, k, v, segments, causal)
-    if q.dtype == torch.float32:  # neither cuDNN nor flash takes it, and only MATH groups heads
-        order = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    else:
-        order = [_SDPA[chosen], *(b for b in _SDPA.values() if b != _SDPA[chosen])]
-    with sdpa_kernel(order, set_priority=True):
+    if backend is not None:
+        return _strictly(backend, q, k, v, segments, causal)
+    with sdpa_kernel(_order(chosen, q.dtype), set_priority=True):
         return reference(q, k, v, segments, causal)
 
 
-def choose(q: Tensor, causal: bool) -> Backend:
-    """What the table says for q [T, H, D] on its device."""
-    if q.dtype == torch.float32:
+def choose(device: torch.device, dtype: torch.dtype, head_dim: int, causal: bool) -> Backend:
+    """What the table says."""
+    if dtype == torch.float32:
         return "efficient"
-    return _choose(q.device, q.shape[2], causal)
+    return _choose(device, head_dim, causal)
 
 
 @lru_cache(maxsize=64)
@@ -59,6 +61,28 @@ def _choose(device: torch.device, head_dim: int, causal: bool) -> Backend:
     order = BACKENDS.get(torch.cuda.get_device_capability(device)[0], DEFAULT)
     fa4 = not causal and head_dim in FA4_HEAD_DIMS and has_fa4()
     return next(backend for backend in order if backend != "fa4" or fa4)
+
+
+def _order(first: Backend, dtype: torch.dtype) -> list[SDPBackend]:
+    if dtype == torch.float32:  # neither cuDNN nor flash takes it, and only MATH groups heads
+        return [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    return [_SDPA[first], *(b for b in _SDPA.values() if b != _SDPA[first])]
+
+
+def _strictly(
+    backend: Backend, q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool
+) -> Tensor:
+    """By one of torch's libraries and no other. torch says only that none is left."""
+    try:
+        with sdpa_kernel(_SDPA[backend]):
+            return reference(q, k, v, segments, causal)
+    except RuntimeError as error:
+        if "No available kernel" not in str(error):
+            raise
+        raise ResourceError(
+            f"attention {backend} does not take heads of {q.shape[2]} in {q.dtype} on this GPU; "
+            "leave attention at auto"
+        ) from error
 
 
 def _flash_attention_4(q: Tensor, k: Tensor, v: Tensor, segments: Segments, causal: bool) -> Tensor:

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import torch
 
+from mezzotint.kernels import attention_reads_bounds
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.config_file import read_config
 from mezzotint.models.materialize import Chooses, bytes_on, nothing
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
-from mezzotint.models.spec import Build, LoadedModel, ModelSpec, SlotShapes
+from mezzotint.models.spec import (
+    Build,
+    LoadedModel,
+    ModelSpec,
+    Replay,
+    SlotShapes,
+    run_eagerly,
+)
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.cost import step_tflop
 from mezzotint.models.zimage.decode import LatentDecoder
@@ -131,15 +139,25 @@ def assemble(
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preview = LatentPreview(decoder, transformer.config)
     cache_bytes = build.caption_cache_mib * 2**20
-    make_replay = build.make_replay
+    encode, denoise, decode = (build.make_replay() for _ in range(3))
     return LoadedModel(
         spec=spec,
         weights_id=weights_id,
         weights_bytes=sum(bytes_on(build.device, module) for module in modules),
         tokenize=tokenizer,
-        encode=Encoder(networks.text_encoder, transformer, cache_bytes, make_replay()),
-        denoise=Denoiser(transformer, preview, make_replay(), build.mixes),
-        decode=LatentDecoder(decoder, transformer.config, make_replay()),
+        encode=Encoder(networks.text_encoder, transformer, cache_bytes, encode),
+        denoise=Denoiser(
+            transformer, preview, denoise, _records_mixes(denoise, build, transformer)
+        ),
+        decode=LatentDecoder(decoder, transformer.config, decode),
+    )
+
+
+def _records_mixes(replay: Replay, build: Build, transformer: Transformer) -> bool:
+    """Whether packs of unlike requests are recorded, where attention finds segments by itself."""
+    head_dim = transformer.config.head_dim
+    return replay is not run_eagerly and attention_reads_bounds(
+        build.device, build.dtype, head_dim, build.attention
     )
 
 
