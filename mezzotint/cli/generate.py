@@ -46,17 +46,9 @@ def generate(
     mezzotint generate "一只戴草帽的猫" --n 4 --out cats/
     mezzotint generate --from cats/一只戴草帽的猫-s7-0.png --steps 30
     """
-    flags = {
-        "model": model,
-        "variant": variant,
-        "device": device,
-        "precision": precision,
-        "memory": memory,
-        "deterministic": deterministic,
-        "threads": threads,
-        "format": file_format,
-        "metadata": metadata,
-    }
+    source = {"model": model, "variant": variant, "deterministic": deterministic}
+    machine = {"device": device, "precision": precision, "memory": memory, "threads": threads}
+    file = {"format": file_format, "metadata": metadata}
     order = Order(
         prompts=read_prompts(prompts or (), prompts_file),
         preset=preset,
@@ -70,4 +62,4 @@ def generate(
         negative=negative,
     )
     report = Report(json=json, profile=profile, trace=trace, quiet=quiet)
-    run_order(flags, order, from_file, Destination(out, force), report)
+    run_order({**source, **machine, **file}, order, from_file, Destination(out, force), report)

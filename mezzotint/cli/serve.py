@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -100,6 +101,22 @@ Replay = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What the command line says of the server; what it says of the model is in a Config."""
+
+    host: str
+    port: int
+    api_key: str | None
+    root_path: str
+    allowed_hosts: Sequence[str]
+    max_queue: int | None
+    compat: Sequence[str]
+    data_dir: Path | None
+    open_page: bool
+    replay: Path | None
+
+
 def serve(
     model: opt.Model = None,
     variant: opt.Variant = None,
@@ -128,17 +145,26 @@ def serve(
     mezzotint keys add alice && mezzotint serve --host 0.0.0.0
     MEZZOTINT_API_KEY=$(openssl rand -hex 32) mezzotint serve --host 0.0.0.0
     """
-    flags = {
-        "model": model,
-        "variant": variant,
-        "device": device,
-        "precision": precision,
-        "memory": memory,
-        "threads": threads,
-    }
+    source = {"model": model, "variant": variant}
+    machine = {"device": device, "precision": precision, "memory": memory, "threads": threads}
+    given = _Given(
+        host=host,
+        port=port,
+        api_key=api_key,
+        root_path=root_path,
+        allowed_hosts=allowed_host or (),
+        max_queue=max_queue,
+        compat=compat or (),
+        data_dir=data_dir,
+        open_page=open_page,
+        replay=replay,
+    )
     from mezzotint.config import load
 
-    loaded = load(flags)
+    _serve(load({**source, **machine}), given)
+
+
+def _serve(loaded: LoadedConfig, given: _Given) -> None:
     _need_server_packages()
     from mezzotint.models.locate import locate
     from mezzotint.server import logs, run
@@ -149,27 +175,28 @@ def serve(
     from mezzotint.server.tuning import MAX_QUEUE, start_values
 
     path = locate(loaded.config.model)
-    feed = ReplayFeed(read_recording(replay)) if replay is not None else None
-    root_path, hosts = _checked_root(root_path), _allowed(host, allowed_host or ())
+    feed = ReplayFeed(read_recording(given.replay)) if given.replay is not None else None
+    root_path, hosts = _checked_root(given.root_path), _allowed(given.host, given.allowed_hosts)
     source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
     with ExitStack() as stack:
-        history = stack.enter_context(_open_history(data_dir))
-        config = _with_stored(loaded, history.gallery.database)
-        keys = stack.enter_context(_open_keys(api_key, host, history.gallery.database))
-        listener = stack.enter_context(run.listen(host, port))
+        history = stack.enter_context(_open_history(given.data_dir))
+        database = history.gallery.database
+        config = _with_stored(loaded, database)
+        keys = stack.enter_context(_open_keys(given.api_key, given.host, database))
+        listener = stack.enter_context(run.listen(given.host, given.port))
         settings = Settings(
             keys=keys,
             aliases=_aliases(config.model),
             allowed_hosts=hosts,
             root_path=root_path,
-            compat=_checked_compat(compat or ()),
-            max_queue=max_queue or MAX_QUEUE,
-            fixed=_fixed(loaded, max_queue),
+            compat=_checked_compat(given.compat),
+            max_queue=given.max_queue or MAX_QUEUE,
+            fixed=_fixed(loaded, given.max_queue),
             running=start_values(config),
         )
         app = create_app(source, settings, history, feed)
         url = run.address_of(listener) + root_path
-        server = run.make_server(app, lambda: _announce(url, config.model, open_page))
+        server = run.make_server(app, lambda: _announce(url, config.model, given.open_page))
         logs.configure()
         server.run(sockets=[listener])
     _leave(source)
