@@ -8,10 +8,10 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -20,6 +20,7 @@ from mezzotint.jobs.dispatch import Dispatcher
 from mezzotint.jobs.event import JobEvent
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.images import StoredImage
+from mezzotint.jobs.open_job import LiveJob, OpenJob
 from mezzotint.jobs.order import MAX_PICTURES, Order, fingerprint, pin, requests_of
 from mezzotint.jobs.store import LOCAL, Job, NewJob
 from mezzotint.jobs.ticket import Outlook, Place, Terms
@@ -36,7 +37,6 @@ from mezzotint.workers.errors import WorkerError
 _log = logging.getLogger(__name__)
 
 _KEEPERS = 4  # threads
-_NEAR = 20  # places from the front of the line
 _TELL_S = 1.0  # positions in the line are told at most so often
 
 
@@ -48,29 +48,6 @@ class JobPolicy:
     # of their own, so that it is hardly ever the job that ends the server.
     max_attempts: int = 10
     retry_s: float = 2.0  # until the history is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class LiveJob:
-    """What only memory knows of a job that is not over."""
-
-    position: int | None  # of its next picture in the line, from 1
-    eta_s: float | None  # until its last picture
-    index: int | None  # of the picture that moved on last
-    progress: Progress | None
-
-
-@dataclass(slots=True, eq=False)
-class _Open:
-    job: Job
-    places: dict[int, Place] = field(default_factory=dict)  # pictures that are not over, by index
-    running: set[int] = field(default_factory=set)
-    started: bool = False
-    latest: tuple[int, Progress] | None = None
-    told: int | None = None  # the position
-    error: str | None = None
-    cancelled: bool = False  # by its owner
-    dropped: bool = False  # a picture is left for the next start of the server
 
 
 _Task = Callable[[], None]
@@ -101,7 +78,7 @@ class JobRunner:
         self._policy = policy or JobPolicy()
         self._now_us = now_us
         self._new_id = new_id
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenJob] = {}
         self._unwritten: deque[Callable[[], None]] = deque()  # what the history must still take
         self._troubled = False  # the history failed: try again soon
         self._settled = False
@@ -153,7 +130,7 @@ class JobRunner:
     def live(self) -> dict[str, LiveJob]:
         """What is known of every job that is not over, by its id."""
         outlook = self._dispatcher.outlook()
-        return {id: _live(each, outlook) for id, each in [*self._open.items()]}
+        return {id: each.live(outlook) for id, each in [*self._open.items()]}
 
     def settle(self) -> None:
         """Start no more pictures: what waits is left for the next start of the server."""
@@ -227,14 +204,14 @@ class JobRunner:
         if self._settled:  # accepted this moment: it waits for the next start
             self._dispatcher.leave([*places.values()])
             return
-        each = self._open[job.id] = _Open(job, dict(places))
+        each = self._open[job.id] = OpenJob(job, dict(places))
         for index, place in places.items():
             self._follow(each, index, place)
         self._dispatcher.enter([*places.values()])
         self._tell_position(each, self._dispatcher.outlook())
         self._end_if_over(each)  # all pictures were there already
 
-    def _follow(self, each: _Open, index: int, place: Place) -> None:
+    def _follow(self, each: OpenJob, index: int, place: Place) -> None:
         """Hear of a picture in our own thread, in the order in which things happen to it."""
         put = self._inbox.put
         place.job = (each.job.id, index)
@@ -243,29 +220,29 @@ class JobRunner:
         place.on_progress(lambda progress: put(partial(self._progress, each, index, progress)))
         place.future.add_done_callback(partial(self._over, each, index))
 
-    def _started(self, each: _Open, index: int) -> None:
+    def _started(self, each: OpenJob, index: int) -> None:
         each.running.add(index)
         if not each.started:  # it stays so until it is over, also between two of its pictures
             each.started = True
             tell = partial(self._tell, JobEvent(kind="started", job=each.job))
             self._write(store.start, each.job.id, self._now_us(), then=tell)
 
-    def _returned(self, each: _Open, index: int) -> None:
+    def _returned(self, each: OpenJob, index: int) -> None:
         each.running.discard(index)
         if each.job.id in self._open and not each.running:
             each.started = False
             self._write(store.put_back, each.job.id)
             self._tell_position(each, self._dispatcher.outlook())
 
-    def _progress(self, each: _Open, index: int, progress: Progress) -> None:
+    def _progress(self, each: OpenJob, index: int, progress: Progress) -> None:
         each.latest = index, progress
         self._tell(JobEvent(kind="progress", job=each.job, index=index, progress=progress))
 
-    def _over(self, each: _Open, index: int, future: Future[Image]) -> None:
+    def _over(self, each: OpenJob, index: int, future: Future[Image]) -> None:
         with suppress(RuntimeError):  # closed meanwhile: the next start makes it again
             self._keepers.submit(self._keep, each, index, future)
 
-    def _keep(self, each: _Open, index: int, future: Future[Image]) -> None:
+    def _keep(self, each: OpenJob, index: int, future: Future[Image]) -> None:
         """Keep a picture, in one of several threads: files and thumbnails take their time."""
         kept: StoredImage | BaseException
         try:
@@ -274,7 +251,7 @@ class JobRunner:
             kept = error
         self._inbox.put(partial(self._finish, each, index, kept))
 
-    def _finish(self, each: _Open, index: int, kept: StoredImage | BaseException) -> None:
+    def _finish(self, each: OpenJob, index: int, kept: StoredImage | BaseException) -> None:
         del each.places[index]
         each.running.discard(index)
         if isinstance(kept, StoredImage):
@@ -293,7 +270,7 @@ class JobRunner:
         for place in [*each.places.values()]:
             place.cancel()
 
-    def _end_if_over(self, each: _Open) -> None:
+    def _end_if_over(self, each: OpenJob) -> None:
         if each.places:
             return
         del self._open[each.job.id]
@@ -360,11 +337,11 @@ class JobRunner:
         waiting = [each for each in self._open.values() if not each.started]
         outlook = self._dispatcher.outlook() if waiting else {}
         for each in waiting:
-            if _worth_telling(_position(each, outlook), each.told):
+            if each.worth_telling(each.live(outlook).position):
                 self._tell_position(each, outlook)
 
-    def _tell_position(self, each: _Open, outlook: dict[int, Outlook]) -> None:
-        live = _live(each, outlook)
+    def _tell_position(self, each: OpenJob, outlook: dict[int, Outlook]) -> None:
+        live = each.live(outlook)
         each.told = live.position
         event = JobEvent(kind="queued", job=each.job, position=live.position, eta_s=live.eta_s)
         self._tell(event)
@@ -382,29 +359,6 @@ def _sentence(error: BaseException, job: Job) -> str:
         return str(error)
     _log.error("a job's picture failed", exc_info=error, extra={"job": job.id})
     return f"the server failed while making it; its log says why, under the job's id {job.id}"
-
-
-def _live(each: _Open, outlook: dict[int, Outlook]) -> LiveJob:
-    known = _outlooks(each, outlook)
-    etas = [o.eta_s for o in known if o.eta_s is not None]
-    index, progress = each.latest or (None, None)
-    return LiveJob(_position(each, outlook), max(etas, default=None), index, progress)
-
-
-def _position(each: _Open, outlook: dict[int, Outlook]) -> int | None:
-    positions = (o.position for o in _outlooks(each, outlook) if o.position is not None)
-    return min(positions, default=None)
-
-
-def _worth_telling(position: int | None, told: int | None) -> bool:
-    """Far from the front every step of every job would flood whoever listens."""
-    if position is None or told is None:
-        return position != told
-    return position != told and (position <= _NEAR or not 0.9 * told < position <= told)
-
-
-def _outlooks(each: _Open, outlook: dict[int, Outlook]) -> Sequence[Outlook]:
-    return [outlook[p.id] for p in [*each.places.values()] if p.id in outlook]
 
 
 def _nothing() -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.jobs.images import StoredImage
+from mezzotint.jobs.open_job import LiveJob
 from mezzotint.jobs.order import Order
-from mezzotint.jobs.runner import LiveJob
 from mezzotint.jobs.store import Job, JobState
 from mezzotint.server.image_schema import ImageInfo, image_info
 from mezzotint.server.schema import StepBounds, Steps, fixed_steps, steps_range

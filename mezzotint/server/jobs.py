@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from mezzotint.jobs import images, store
 from mezzotint.jobs.event import JobEvent
-from mezzotint.jobs.runner import JobRunner, LiveJob
+from mezzotint.jobs.open_job import LiveJob
+from mezzotint.jobs.runner import JobRunner
 from mezzotint.jobs.store import Job
 from mezzotint.server.errors import not_ready
 from mezzotint.server.history import History
