@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.environment import ROOT
+from bench.faults.outages import Outages, until_ready
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -40,7 +39,7 @@ def run(folder: Path, short: bool) -> dict[str, Any]:
     program = (str(ROOT / "tests" / "fake_engine.py"),)
     lost, wrong = 0, 0
     with Pool(SPEC, [Launch(config=text, program=program)] * 2, _POLICY) as pool:
-        loaded_s = _until_ready(pool)
+        loaded_s = until_ready(pool)
         outages = Outages(pool)
         for number, kind in enumerate(faults):
             _make(pool, [f"warm {number}"] * 2)  # a hang is told by a worker's own pace
@@ -49,7 +48,7 @@ def run(folder: Path, short: bool) -> dict[str, Any]:
             pictures = _make(pool, prompts)
             lost += sum(good is None for good in pictures)
             wrong += sum(good is False for good in pictures)
-            _until_ready(pool)
+            until_ready(pool)
             broken = [w.restarts - b for w, b in zip(pool.workers(), before, strict=True)]
             wrong += sorted(broken) != ([0, 0] if kind == "oom" else [0, 1])
         stats = pool.stats()
@@ -64,32 +63,6 @@ def run(folder: Path, short: bool) -> dict[str, Any]:
         "limits": "none lost, the other worker untouched, ready again within load time + 5 s",
         "met": lost == wrong == 0 and worst_s <= loaded_s + 5.0,
     }
-
-
-class Outages:
-    """Watches how long a pool lacks a worker."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._longest_s = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def longest_s(self) -> float:
-        """End watching. -> seconds of the longest time without one."""
-        self._stop.set()
-        self._thread.join()
-        return self._longest_s
-
-    def _watch(self) -> None:
-        since_s = None
-        while not self._stop.wait(0.005):
-            if all(worker.state == "ready" for worker in self._pool.workers()):
-                since_s = None
-                continue
-            since_s = since_s or time.monotonic()
-            self._longest_s = max(self._longest_s, time.monotonic() - since_s)
 
 
 def _make(pool: Pool, prompts: list[str]) -> list[bool | None]:
@@ -107,12 +80,3 @@ def _make(pool: Pool, prompts: list[str]) -> list[bool | None]:
         else:
             results.append(bool(np.array_equal(image.pixels, picture(ticket.recipe))))
     return results
-
-
-def _until_ready(pool: Pool) -> float:
-    start = time.monotonic()
-    while any(worker.state != "ready" for worker in pool.workers()):
-        if time.monotonic() - start > _WAIT_S:
-            raise RuntimeError("a worker did not come back")
-        time.sleep(0.005)
-    return time.monotonic() - start
