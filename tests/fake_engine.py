@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import Mark, Observation
 from mezzotint.engine.stats import EngineStats
 from mezzotint.models.recipe import resolve
@@ -76,6 +77,7 @@ class FakeConfig(msgspec.Struct):
     load_s: float = 0.0
     load_fault: str = ""  # "die", "refuse", "break" (an error that is not ours)
     load_faults: int = 1000  # so many times in this folder
+    most_pixels: int = SPEC.limits.max_pixels
     folder: str = ""
 
 
@@ -128,6 +130,7 @@ class FakeEngine:
 
     def __init__(self, config: FakeConfig, on_load: OnLoad = lambda done, total: None) -> None:
         self.config = config
+        self.largest = Largest(config.most_pixels, config.most_pixels)
         self.tickets: list[FakeTicket] = []
         self._load(on_load)
 

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from mezzotint.engine.pack import DecodePack, DenoisePack, EncodePack, Pack
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import Interval, Mark, Observation
 from mezzotint.engine.recorder import About, Recorder
 from mezzotint.engine.stats import EngineStats, Timeline
@@ -113,10 +114,12 @@ class FakeRunner:
         spec: ModelSpec = SPEC,
         draw: Callable[[Recipe], np.ndarray] = gradient,
         one_device: bool = False,
+        largest: Largest | None = None,
     ) -> None:
         self.step_s = step_s
         self.error = error
         self.spec = spec
+        self.largest = largest or Largest(spec.limits.max_pixels, spec.limits.max_pixels)
         self._draw = draw
         self._device = threading.Lock() if one_device else nullcontext()
         self.seen: deque[Recipe] | list[Recipe] = deque(

@@ -19,6 +19,7 @@ from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.loop import Loop
 from mezzotint.engine.memory import memory_by_owner
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import Interval, Mark, Observation
 from mezzotint.engine.recorder import About, Recorder
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
@@ -97,6 +98,11 @@ class Engine:
     def spec(self) -> ModelSpec:
         """What the model takes: sizes, limits, presets, defaults."""
         return self._model.spec
+
+    @property
+    def largest(self) -> Largest:
+        """The largest pictures there is memory for, in pixels."""
+        return self.memory.largest
 
     def submit(self, request: Request) -> EngineTicket:
         """Check a request and queue it. RequestError when it is outside the model's limits."""

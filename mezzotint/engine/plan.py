@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,14 @@ class Budget:
     asked: bool  # --memory said so; otherwise it is what the device has free
 
 
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """The largest pictures that a runner has memory for, in pixels; 0: none."""
+
+    plain: int
+    guided: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPlan:
     """Who gets how much of a budget, in bytes."""
@@ -46,23 +55,34 @@ class MemoryPlan:
     footprint: Footprint
     limits: Limits
 
+    @property
+    def largest(self) -> Largest:
+        """The most pixels that `check` lets pass."""
+        return Largest(plain=self._most_pixels(False), guided=self._most_pixels(True))
+
     def check(self, width: int, height: int, guided: bool) -> None:
         """RequestError if a picture does not fit, with the largest square that would."""
-        pixels = width * height
-        needed = self.footprint.work(pixels, guided)
-        if pixels <= self.slot_shapes.pixels and needed <= self.room:
+        if self._fits(width * height, guided):
             return
+        needed = self.footprint.work(width * height, guided)
         kind = " with guidance" if guided else ""
-        side = _largest_side(
-            self.limits,
-            lambda p: p <= self.slot_shapes.pixels and self.footprint.work(p, guided) <= self.room,
-        )
+        side = _largest_side(self.limits, lambda pixels: self._fits(pixels, guided))
         remedy = f"the largest square{kind} that fits is {side}x{side}" if side else "none fits"
         raise RequestError(
             f"{width}x{height}{kind} takes {gib(needed)} beside the weights and the memory budget "
             f"of {gib(self.budget.num_bytes)} leaves {gib(self.room)}; {remedy}, or start with "
             "more --memory"
         )
+
+    def _fits(self, pixels: int, guided: bool) -> bool:
+        return pixels <= self.slot_shapes.pixels and (
+            self.footprint.work(pixels, guided) <= self.room
+        )
+
+    def _most_pixels(self, guided: bool) -> int:
+        tile = self.limits.side_multiple**2  # every picture has a multiple of it
+        counts = range(1, self.limits.max_pixels // tile + 1)
+        return tile * bisect_left(counts, True, key=lambda n: not self._fits(n * tile, guided))
 
 
 def make_plan(

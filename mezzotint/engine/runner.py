@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import Mark, Observation
 from mezzotint.engine.stats import EngineStats
 from mezzotint.models.spec import ModelSpec
@@ -51,6 +52,11 @@ class Runner(Protocol):
 
     @property
     def provenance(self) -> Provenance: ...
+
+    @property
+    def largest(self) -> Largest:
+        """What it has memory for now, within the model's limits."""
+        ...
 
     def submit(self, request: Request) -> Ticket:
         """Check a request and queue it. RequestError when it is outside the model's limits."""

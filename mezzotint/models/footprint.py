@@ -13,5 +13,6 @@ class Footprint:
     weights: int  # all that must lie on the device
     text_rows: int  # the text encoder's embedding rows, which may lie on the host instead
     element: int  # of one activation
-    # (pixels, guided) -> the most that one picture's three stages hold at once, beside its slot
+    # (pixels, guided) -> the most that one picture's three stages hold at once, beside its slot;
+    # it grows with the pixels
     work: Callable[[int, bool], int]

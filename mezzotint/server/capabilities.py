@@ -9,8 +9,9 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from mezzotint.engine.plan import Largest
 from mezzotint.models.catalogue import Catalogue
-from mezzotint.models.spec import ModelSpec
+from mezzotint.models.spec import Limits, ModelSpec
 from mezzotint.server.gpus import Gpus
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.settings import MAX_PICTURES
@@ -64,13 +65,16 @@ class Range(BaseModel):
 
 
 class LimitsInfo(BaseModel):
-    """What the model takes."""
+    """What the server takes."""
 
     min_side: int = Field(description="px.")
     max_side: int = Field(description="px.")
     multiple: int = Field(description="Both sides are multiples of it, px.")
     min_pixels: int = Field(description="Width times height, at least.")
-    max_pixels: int = Field(description="Width times height, at most.")
+    max_pixels: int = Field(
+        description="Width times height, at most: what the model takes and there is memory for."
+    )
+    max_guided_pixels: int = Field(description="The same with guidance above 0.")
     steps: Range = Field(description="Denoise steps.")
     guidance: Range = Field(description="diffusers' meaning: 0 is off; CFG minus 1.")
     n_max: int = Field(description="Pictures a request.")
@@ -78,7 +82,7 @@ class LimitsInfo(BaseModel):
 
 
 class DefaultsInfo(BaseModel):
-    """What an open choice becomes."""
+    """What an open choice becomes, also where memory is too small for it."""
 
     width: int = Field(description="px.")
     height: int = Field(description="px.")
@@ -110,7 +114,9 @@ class Capabilities(BaseModel):
     version: str = Field(description="Mezzotint's.")
     model: ModelInfo
     device: DeviceInfo
-    sizes: list[Size] = Field(description="The first is the default.")
+    sizes: list[Size] = Field(
+        description="Worth offering, and there is memory for them; the default is the first, if so."
+    )
     limits: LimitsInfo
     defaults: DefaultsInfo
     formats: list[Format] = Field(description="Of files; the first is the default.")
@@ -125,25 +131,28 @@ def capabilities_router(source: RunnerSource, gpus: Gpus, *, history: bool) -> A
     responses: dict[int | str, dict[str, Any]] = {503: ERRORS[503], "default": ERRORS["default"]}
     router = APIRouter(prefix="/api/v1", tags=["capabilities"], responses=responses)
 
-    known = cache(describe)  # nothing of it changes while a runner lives
+    known = cache(describe)  # no more of it changes while a runner lives
 
     @router.get("/capabilities", summary="What the model takes and where it runs")
     def read_capabilities() -> Capabilities:
-        return known(source.get(), gpus, history=history)
+        served = source.get()
+        return known(served, served.runner.largest, gpus, history=history)
 
     return router
 
 
-def describe(served: Served, gpus: Gpus, *, history: bool) -> Capabilities:
-    """Say what a ready runner can do."""
+def describe(served: Served, largest: Largest, gpus: Gpus, *, history: bool) -> Capabilities:
+    """Say what a ready runner can do with the memory that it has."""
     spec = served.runner.spec
     width, height = spec.sizes[0]
     return Capabilities(
         version=__version__,
         model=_model(served),
         device=_device(served.runner.provenance.device, gpus),
-        sizes=[Size(width=w, height=h, ratio=_ratio(w, h)) for w, h in spec.sizes],
-        limits=_limits(spec),
+        sizes=[
+            Size(width=w, height=h, ratio=_ratio(w, h)) for w, h in _sizes_within(spec, largest)
+        ],
+        limits=_limits(spec.limits, largest),
         defaults=DefaultsInfo(
             width=width, height=height, steps=spec.steps, guidance=spec.guidance, format="png"
         ),
@@ -177,14 +186,20 @@ def _device(name: str, gpus: Gpus) -> DeviceInfo:
     return DeviceInfo(kind="cuda", name=name, gpus=cards)
 
 
-def _limits(spec: ModelSpec) -> LimitsInfo:
-    limits = spec.limits
+def _sizes_within(spec: ModelSpec, largest: Largest) -> list[tuple[int, int]]:
+    """Those of the model's sizes, at its own guidance."""
+    most = largest.guided if spec.guidance > 0 else largest.plain
+    return [(width, height) for width, height in spec.sizes if width * height <= most]
+
+
+def _limits(limits: Limits, largest: Largest) -> LimitsInfo:
     return LimitsInfo(
         min_side=limits.min_side,
         max_side=limits.max_side,
         multiple=limits.side_multiple,
         min_pixels=limits.min_pixels,
-        max_pixels=limits.max_pixels,
+        max_pixels=largest.plain,
+        max_guided_pixels=largest.guided,
         steps=Range(min=1, max=limits.max_steps),
         guidance=Range(min=0, max=limits.max_guidance),
         n_max=MAX_PICTURES,

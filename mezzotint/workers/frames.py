@@ -5,6 +5,7 @@ from __future__ import annotations
 # msgspec: a schema is checked while decoding, in one pass, and no type outside it can be built.
 import msgspec
 
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import DeviceReport, Run
 from mezzotint.types import ProgressStage, Provenance, Request, Span
 from mezzotint.workers.errors import ErrorKind
@@ -55,6 +56,7 @@ class Ready(Frame, frozen=True):
     """Worker to pool: the weights are loaded."""
 
     provenance: Provenance
+    largest: Largest
 
 
 class Refused(Frame, frozen=True):

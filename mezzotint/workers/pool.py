@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import Mark, Observation, picture_of
 from mezzotint.engine.stats import EngineStats, Outcome, Stats
 from mezzotint.engine.ticket import HeldTicket
@@ -97,6 +98,17 @@ class Pool:
                 self._raise_if_useless()
                 self._changed.wait()
             return self._provenance
+
+    @property
+    def largest(self) -> Largest:
+        """What every worker that was ever ready has memory for: any of them may get a request."""
+        with self._lock:
+            known = [worker.largest for worker in self._workers if worker.largest is not None]
+        most = self.spec.limits.max_pixels
+        return Largest(
+            plain=min((each.plain for each in known), default=most),
+            guided=min((each.guided for each in known), default=most),
+        )
 
     @property
     def state(self) -> PoolState:

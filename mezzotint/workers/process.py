@@ -76,7 +76,7 @@ def _serve(channel: Channel, make_runner: MakeRunner) -> int:
         _tell_where(error)
         channel.send(encode(Refused(kind_of(error), message_of(error))))
         return _EXIT_REFUSED
-    channel.send(encode(Ready(runner.provenance)))
+    channel.send(encode(Ready(runner.provenance, runner.largest)))
     ready.set()
     _Desk(channel, runner).work(inbox)
     runner.close()

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.ticket import HeldTicket
 from mezzotint.types import Format, MezzotintError, Provenance, Recipe
 from mezzotint.workers.channel import Channel
@@ -87,6 +88,7 @@ class Worker:
     state: WorkerState = "loading"
     running: dict[int, Job] = field(default_factory=dict)
     provenance: Provenance | None = None
+    largest: Largest | None = None  # what its last process had memory for
     restarts: int = 0
     error: MezzotintError | None = None  # why it is failed, or was last replaced
     pace: Pace = field(init=False)
@@ -228,6 +230,7 @@ class Worker:
             if self.state == "ready":
                 raise FrameError("it said twice that it is ready")
             self.provenance = frame.provenance
+            self.largest = frame.largest
             self.state = "ready"
             self.error = None
             self._load_failures = 0

@@ -109,6 +109,25 @@ def test_guidance_takes_more_and_is_checked_for_what_it_takes() -> None:
         made.check(side, side, guided=True)
 
 
+@pytest.mark.parametrize("gibibytes", [g / 4 for g in range(76, 120, 3)])
+@pytest.mark.parametrize("guided", [False, True])
+def test_the_largest_is_just_what_is_not_refused(gibibytes: float, guided: bool) -> None:
+    made = plan(gibibytes)
+    most = made.largest.guided if guided else made.largest.plain
+    limits = made.limits
+    sides = range(limits.min_side, 2049, limits.side_multiple)
+    refused = 0
+    for width, height in ((w, h) for w in sides for h in (w, 512, 1024)):
+        if width * height <= most:
+            made.check(width, height, guided)
+        elif width * height <= limits.max_pixels:
+            refused += 1
+            with pytest.raises(RequestError):
+                made.check(width, height, guided)
+    assert refused or most == limits.max_pixels
+    assert 0 < made.largest.guided <= made.largest.plain
+
+
 def test_the_models_own_size_comes_before_slots_and_those_before_larger_sizes() -> None:
     plans = [plan(g / 10) for g in range(189, 260)]
     own = [made for made in plans if made.slot_shapes.pixels >= 1024**2]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from fake_runner import SPEC, FakeRunner, count_tokens
@@ -16,14 +16,19 @@ from test_server_images import ADMIN, World
 from test_server_metrics import FakeNvml
 
 from mezzotint.config import Config
+from mezzotint.engine.plan import Budget, Wanted, make_plan
+from mezzotint.models.find import describe_random_weights, random_footprints
 from mezzotint.models.locate import BUNDLED
 from mezzotint.models.zimage.model import spec_of
 from mezzotint.models.zimage.weights import open_checkpoint
 from mezzotint.server.capabilities import describe
 from mezzotint.server.gpus import Gpus
 from mezzotint.server.source import Served
+from mezzotint.types import RequestError
 
 PRESETS = "/api/v1/presets"
+TURBO = describe_random_weights("z-image-turbo")
+WANTED = Wanted(precision="bf16", slots=8, graphs=True, rows_on_host=True, fixed=256 * 2**20)
 VALUES = {"width": 128, "height": 64, "steps": 9, "guidance": 1.5, "negative_prompt": "雨", "n": 3}
 
 
@@ -56,16 +61,32 @@ def test_capabilities_are_the_models(world: World) -> None:
 
 
 def test_capabilities_of_the_bundled_model() -> None:
-    runner = SimpleNamespace(
-        spec=spec_of(open_checkpoint(BUNDLED, Config().variant)), provenance=FakeRunner.provenance
-    )
-    said = describe(Served(runner, count_tokens, bundled=True), Gpus(), history=False)  # type: ignore[arg-type]
+    runner = FakeRunner(spec=spec_of(open_checkpoint(BUNDLED, Config().variant)))
+    served = Served(runner, count_tokens, bundled=True)
+    said = describe(served, runner.largest, Gpus(), history=False)
     assert said.model.bundled
     assert said.model.licence == "Apache-2.0"
     assert [size.ratio for size in said.sizes] == ["1:1", "3:2", "2:3", "11:6", "6:11"]
     assert len(said.prompts) == 716
     assert ("apple", "苹果") in {(prompt.en, prompt.zh) for prompt in said.prompts}
     assert not said.features.negative_prompt
+
+
+def test_no_size_is_offered_that_memory_is_too_small_for() -> None:
+    offered: list[list[tuple[int, int]]] = []
+    for gibibytes in (19, 19.25, 19.5, 22, 40):
+        budget = Budget(num_bytes=int(gibibytes * 2**30), asked=True)
+        plan = make_plan(TURBO, random_footprints(("bf16",)), budget, WANTED)
+        runner = FakeRunner(spec=TURBO, largest=plan.largest)
+        said = describe(Served(runner, count_tokens), runner.largest, Gpus(), history=False)
+        offered.append([(size.width, size.height) for size in said.sizes])
+        for size in TURBO.sizes:
+            with nullcontext() if size in offered[-1] else pytest.raises(RequestError):
+                plan.check(*size, guided=False)
+        assert said.limits.max_pixels == plan.largest.plain
+        assert said.limits.max_guided_pixels == plan.largest.guided <= said.limits.max_pixels
+    assert offered[0] == [(512, 512)]
+    assert offered[-1] == list(TURBO.sizes)
 
 
 def test_capabilities_wait_for_the_model() -> None:

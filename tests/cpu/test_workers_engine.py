@@ -27,6 +27,7 @@ def test_a_pool_makes_the_engines_pictures() -> None:
         assert np.array_equal(image.pixels, expected.pixels)
         assert (image.recipe, image.provenance) == (expected.recipe, expected.provenance)
         assert (pool.spec.name, pool.provenance) == (engine.spec.name, engine.provenance)
+        assert pool.largest == engine.largest
         assert [p.stage for p in seen] == ["encode", "denoise", "denoise", "decode", "file"]
         assert seen[1].preview is not None
         with pytest.raises(RequestError, match="shorten"):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import DeviceReport, Mark, Member, Run
 from mezzotint.types import Cancelled, Provenance, Request, RequestError, ResourceError, Span
 from mezzotint.workers import frames
@@ -41,7 +42,7 @@ REPORT = DeviceReport(
 )
 TO_POOL = [
     frames.Loading(5, 2**40),
-    frames.Ready(PROVENANCE),
+    frames.Ready(PROVENANCE, Largest(2**22, 2**20)),
     frames.Refused("model", "no weights"),
     frames.Progressed(3, "denoise", 1, 8, (8, 16)),
     frames.Finished(3, 64, 32, 100, (Span("denoise", 0.5, 2.0),)),

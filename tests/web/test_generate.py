@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from site_server import Site, until
 
 APPLE = "a red apple on green grass"
@@ -140,6 +140,29 @@ def test_sizes_by_ratio_by_number_and_what_the_model_does_not_take(page: Page, s
     expect(newest(page)).to_have_attribute("data-state", "done")
     (job,) = site.jobs()
     assert (job["images"][0]["width"], job["images"][0]["height"]) == (112, 176)
+
+
+def test_a_server_short_of_memory_offers_no_size_that_it_refuses(page: Page) -> None:
+    def short_of_memory(route: Route) -> None:
+        said = route.fetch().json()
+        said["limits"] |= {"max_pixels": 144 * 96, "max_guided_pixels": 112 * 96}
+        said["sizes"] = [size for size in said["sizes"] if size["ratio"] in ("3:2", "2:3")]
+        route.fulfill(json=said)
+
+    page.route("**/api/v1/capabilities", short_of_memory)
+    page.reload()
+    expect(page.get_by_label("Width in pixels")).to_have_value("144")
+    sizes = page.get_by_role("group", name="Size").get_by_role("button")
+    expect(sizes).to_have_count(3)  # two of them, and the one that swaps
+    expect(page.get_by_role("button", name="Quick preview")).to_be_disabled()  # 128 x 128
+    expect(page.get_by_role("button", name="Quick preview")).to_have_attribute(
+        "title", re.compile("more than the server has memory for")
+    )
+    set_number(page, "Guidance", "2")
+    expect(
+        page.get_by_text("With guidance a picture may have at most 10,752 pixels")
+    ).to_be_visible()
+    expect(sizes).to_have_count(1)
 
 
 def test_a_negative_prompt_is_greyed_with_the_reason(page: Page, site: Site) -> None:

@@ -3,6 +3,7 @@ import type { Capabilities } from "../api/types.ts";
 import { fill, isTaken, ownRecipe, toRequest } from "./recipe.ts";
 
 const MODEL = {
+  sizes: [{ width: 1024, height: 1024, ratio: "1:1" }],
   defaults: { width: 1024, height: 1024, steps: 8, guidance: 0, format: "png" },
   limits: {
     min_side: 256,
@@ -10,6 +11,7 @@ const MODEL = {
     multiple: 16,
     min_pixels: 512 * 512,
     max_pixels: 2048 * 2048,
+    max_guided_pixels: 1024 * 1024,
     steps: { min: 1, max: 120 },
     guidance: { min: 0, max: 20 },
     n_max: 10,
@@ -36,6 +38,8 @@ test("steps are a number or a range, and come back as they went", () => {
 test.each([
   [{}, true],
   [{ width: 1000 }, false],
+  [{ width: 2048 }, true],
+  [{ width: 2048, guidance: 2 }, false],
   [{ steps: 0 }, false],
   [{ steps: 2.5 }, false],
   [{ steps: 20, leastSteps: 30 }, false],
@@ -47,4 +51,12 @@ test.each([
   [{ format: "gif" as "png" }, false],
 ])("%o: whether the model takes it is %s", (change, taken) => {
   expect(isTaken({ ...OWN, ...change }, MODEL)).toBe(taken);
+});
+
+test("where memory is too small for the default size, the form starts with one that fits", () => {
+  const sizes = [{ width: 640, height: 640, ratio: "1:1" }];
+  const small = { ...MODEL, sizes, limits: { ...MODEL.limits, max_pixels: 640 * 640 } };
+  expect(ownRecipe(small)).toMatchObject({ width: 640, height: 640, steps: 8 });
+  expect(isTaken(ownRecipe(small), small)).toBe(true);
+  expect(isTaken(OWN, small)).toBe(false);
 });

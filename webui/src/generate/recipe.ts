@@ -19,9 +19,10 @@ export interface Recipe {
 
 export type Metadata = "full" | "minimal";
 
-/** The recipe that the model itself recommends. */
+/** The recipe that the model itself recommends, in a size that there is memory for. */
 export function ownRecipe(model: Capabilities): Recipe {
-  const { width, height, steps, guidance, format } = model.defaults;
+  const { steps, guidance, format } = model.defaults;
+  const { width, height } = model.sizes[0] ?? model.defaults;
   return {
     prompt: "",
     negative: "",
@@ -89,11 +90,11 @@ export interface Given {
   format: Format | null;
 }
 
-/** Whether the model takes every number of it; the prompt is not looked at. */
+/** Whether the server takes every number of it; the prompt is not looked at. */
 export function isTaken(recipe: Recipe, { limits, formats }: Capabilities): boolean {
   const { steps, leastSteps, guidance, seed, count } = recipe;
   return (
-    sizeProblem(recipe.width, recipe.height, limits) === null &&
+    sizeProblem(recipe.width, recipe.height, guidance > 0, limits) === null &&
     isWhole(steps, limits.steps.min, limits.steps.max) &&
     (leastSteps === null || isWhole(leastSteps, limits.steps.min, steps)) &&
     guidance >= limits.guidance.min &&

@@ -7,6 +7,7 @@ const LIMITS = {
   multiple: 16,
   min_pixels: 512 * 512,
   max_pixels: 2048 * 2048,
+  max_guided_pixels: 1024 * 1024,
   steps: { min: 1, max: 120 },
   guidance: { min: 0, max: 20 },
   n_max: 10,
@@ -25,16 +26,22 @@ test.each([
 });
 
 test("what the model takes is no problem", () => {
-  expect(sizeProblem(1024, 576, LIMITS)).toBeNull();
+  expect(sizeProblem(1024, 576, false, LIMITS)).toBeNull();
 });
 
 test("a problem names the limit and what would do", () => {
-  expect(sizeProblem(1000, 1024, LIMITS)).toEqual({
+  expect(sizeProblem(1000, 1024, false, LIMITS)).toEqual({
     kind: "multiple",
     multiple: 16,
     nearest: 1008,
   });
-  expect(sizeProblem(1024, 8192, LIMITS)).toMatchObject({ kind: "side", max: 4096 });
-  expect(sizeProblem(256, 256, LIMITS)).toMatchObject({ kind: "pixels", min: 262144 });
-  expect(sizeProblem(Number.NaN, 1024, LIMITS)).toMatchObject({ kind: "side" });
+  expect(sizeProblem(1024, 8192, false, LIMITS)).toMatchObject({ kind: "side", max: 4096 });
+  expect(sizeProblem(256, 256, false, LIMITS)).toMatchObject({ kind: "pixels", min: 262144 });
+  expect(sizeProblem(Number.NaN, 1024, false, LIMITS)).toMatchObject({ kind: "side" });
+});
+
+test("guidance takes memory, so that less is taken with it", () => {
+  expect(sizeProblem(1536, 1536, false, LIMITS)).toBeNull();
+  expect(sizeProblem(1536, 1536, true, LIMITS)).toMatchObject({ kind: "pixels", max: 1024 * 1024 });
+  expect(sizeProblem(1024, 1024, true, LIMITS)).toBeNull();
 });

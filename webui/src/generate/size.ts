@@ -27,10 +27,15 @@ export function ratioName(width: number, height: number): string {
 export type SizeProblem =
   | { kind: "multiple"; multiple: number; nearest: number }
   | { kind: "side"; min: number; max: number }
-  | { kind: "pixels"; min: number; max: number };
+  | { kind: "pixels"; min: number; max: number; guided: boolean };
 
-/** Why the model does not take this size; null: it does. */
-export function sizeProblem(width: number, height: number, limits: Limits): SizeProblem | null {
+/** Why the server does not take this size; null: it does. Guidance takes memory of its own. */
+export function sizeProblem(
+  width: number,
+  height: number,
+  guided: boolean,
+  limits: Limits,
+): SizeProblem | null {
   for (const side of [width, height]) {
     if (!(side >= limits.min_side && side <= limits.max_side)) {
       return { kind: "side", min: limits.min_side, max: limits.max_side };
@@ -40,8 +45,9 @@ export function sizeProblem(width: number, height: number, limits: Limits): Size
     }
   }
   const pixels = width * height;
-  if (pixels < limits.min_pixels || pixels > limits.max_pixels) {
-    return { kind: "pixels", min: limits.min_pixels, max: limits.max_pixels };
+  const max = guided ? limits.max_guided_pixels : limits.max_pixels;
+  if (pixels < limits.min_pixels || pixels > max) {
+    return { kind: "pixels", min: limits.min_pixels, max, guided };
   }
   return null;
 }
