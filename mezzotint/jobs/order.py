@@ -20,10 +20,13 @@ class Order:
 
     request: Request
     n: int = 1
+    own_preset: str | None = None  # the caller's, whose choices are in the request
 
 
 def pin(order: Order, spec: ModelSpec) -> Order:
     """The order with every choice made and its seed drawn: it makes the same pictures for ever.
+
+    Of its preset the name alone is left.
 
     RequestError outside the model's limits.
     """
@@ -35,8 +38,9 @@ def pin(order: Order, spec: ModelSpec) -> Order:
         steps=recipe.steps if order.request.steps_range is None else order.request.steps,
         guidance=recipe.guidance,
         seed=recipe.seed,
+        preset=order.own_preset or order.request.preset,
     )
-    return replace(order, request=request)
+    return replace(order, request=request, own_preset=None)
 
 
 def requests_of(order: Order) -> list[Request]:

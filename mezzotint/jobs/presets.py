@@ -61,6 +61,13 @@ def list_presets(connection: Connection, key_id: str) -> list[StoredPreset]:
     return list(map(_preset, connection.execute(rows)))
 
 
+def find(connection: Connection, key_id: str, name: str) -> StoredPreset | None:
+    """A key's preset of this name, if there is one."""
+    mine = (presets.c.key_id == key_id) & (presets.c.name == name)
+    row = connection.execute(select(presets).where(mine)).one_or_none()
+    return None if row is None else _preset(row)
+
+
 def remove(connection: Connection, key_id: str, name: str) -> bool:
     """Delete a key's preset. -> whether there was one."""
     mine = (presets.c.key_id == key_id) & (presets.c.name == name)

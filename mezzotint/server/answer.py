@@ -39,6 +39,7 @@ class Answer:
     http: HttpRequest
     served: Served
     format: Format
+    base_steps: int  # what a quality counts from
     results: Results
     started: float  # seconds, monotonic
 
@@ -74,7 +75,7 @@ class Answer:
             "b64_json": pybase64.b64encode_as_string(file),
             "seed": recipe.seed,
             "size": f"{recipe.width}x{recipe.height}",
-            "quality": reported_quality(recipe, self.call, runner.spec),
+            "quality": reported_quality(recipe, self.base_steps, runner.spec),
             "output_format": self.format,
             "background": "opaque",
         }
@@ -104,7 +105,7 @@ class Answer:
         recipe, spec = images[0].recipe, self.served.runner.spec
         facts: dict[str, Any] = {
             "size": f"{recipe.width}x{recipe.height}",
-            "quality": reported_quality(recipe, self.call, spec),
+            "quality": reported_quality(recipe, self.base_steps, spec),
             "steps": recipe.steps,
             "output_format": images[0].format,
             "background": "opaque",

@@ -92,6 +92,7 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
         queue=parts.queue,
         results=Results(lambda: parts.tuning.now.results_mib * 2**20, parts.settings.results_s),
         tuning=parts.tuning,
+        database=parts.database,
         aliases=parts.settings.aliases,
         created=int(time.time()),
     )

@@ -62,7 +62,9 @@ class JobCall(BaseModel):
         1, description="Pictures; they take consecutive seeds."
     )
     preset: Annotated[str, Field(max_length=200)] | None = Field(
-        None, description="One of the model's named scenes: size, steps, guidance, maybe a seed."
+        None,
+        description="A preset by name, the caller's own before the model's: what it decides where "
+        "this call does not.",
     )
     format: Format = Field("png", description="The files' format.")
     metadata: MetadataLevel | None = Field(
@@ -148,8 +150,11 @@ class Snapshot(BaseModel):
     complete: bool = Field(description="false: there are more; list the jobs.")
 
 
-def order_of(call: JobCall, metadata: MetadataLevel) -> Order:
-    """The order that a call asks for; `metadata` is the server's own choice of it."""
+def order_of(call: JobCall, metadata: MetadataLevel, own_preset: str | None = None) -> Order:
+    """The order that a call asks for; `metadata` is the server's own choice of it.
+
+    `own_preset` names the caller's own that the call is filled from; else it names the model's.
+    """
     request = Request(
         prompt=call.prompt,
         negative_prompt=call.negative_prompt,
@@ -158,13 +163,13 @@ def order_of(call: JobCall, metadata: MetadataLevel) -> Order:
         steps=fixed_steps(call.steps),
         steps_range=steps_range(call.steps),
         guidance=call.guidance,
-        seed=call.seed,
-        preset=call.preset,
+        seed=call.seed if "seed" in call.model_fields_set else None,
+        preset=call.preset if own_preset is None else None,
         previews=_PREVIEWS,
         format=call.format,
         metadata=call.metadata or metadata,
     )
-    return Order(request, call.n)
+    return Order(request, call.n, own_preset)
 
 
 def stored_states(shown: ShownState | None) -> tuple[JobState, ...]:

@@ -24,6 +24,7 @@ from mezzotint.server.job_schema import (
     order_of,
 )
 from mezzotint.server.jobs import Jobs
+from mezzotint.server.own_presets import fill_job, find_own
 from mezzotint.server.queue import terms_of
 from mezzotint.server.schema import ERRORS
 from mezzotint.types import MezzotintError, RequestError
@@ -89,10 +90,12 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
         call: JobCall, http: Request, response: Response, idempotency_key: _IdempotencyKey = None
     ) -> JobInfo:
         terms = terms_of(http, call.priority, call.deadline_s)
-        jobs.queue.check(call.n, terms.key_id)
         try:
+            own = find_own(jobs.database, call.preset, http)
+            call = call if own is None else fill_job(call, own)
+            jobs.queue.check(call.n, terms.key_id)
             job = jobs.taker.submit(
-                order_of(call, jobs.tuning.now.metadata),
+                order_of(call, jobs.tuning.now.metadata, call.preset if own else None),
                 key_id=terms.key_id,
                 priority=terms.priority,
                 deadline_s=terms.deadline_s,

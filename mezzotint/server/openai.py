@@ -12,10 +12,12 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
+from mezzotint.jobs.database import Database
 from mezzotint.server import events
 from mezzotint.server.answer import MEDIA, Answer
 from mezzotint.server.errors import ApiError, Disconnected, explain, invalid
 from mezzotint.server.feed import Done, Feed, Look
+from mezzotint.server.own_presets import fill_call, find_own, own_steps
 from mezzotint.server.queue import Queue, terms_of
 from mezzotint.server.results import Link, Results
 from mezzotint.server.schema import (
@@ -27,7 +29,7 @@ from mezzotint.server.schema import (
     ModelList,
 )
 from mezzotint.server.source import RunnerSource
-from mezzotint.server.translate import check_model, served_names, to_requests
+from mezzotint.server.translate import base_steps_of, check_model, served_names, to_requests
 from mezzotint.server.tuning import Tuning
 from mezzotint.types import Format, Image, MezzotintError
 
@@ -44,6 +46,7 @@ class ImagesService:
     queue: Queue
     results: Results
     tuning: Tuning
+    database: Database | None  # where callers keep presets
     aliases: tuple[str, ...]
     created: int  # Unix seconds
 
@@ -100,8 +103,8 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
     if call.partial_images and not call.stream:
         raise invalid("only a stream has room for partial images; add stream", "partial_images")
     raw = _raw_format(call, http)
-    format = raw or call.output_format or "png"
-    answer, feed = await _begin(service, call, http, format)
+    call = call.model_copy(update={"n": 1}) if raw else call
+    answer, feed = await _begin(service, call, http, raw or call.output_format)
     if call.stream:
         http.state.outcome = "cancelled"  # until the last event is out
         return events.EventStream(_events(answer, feed), feed.cancel)
@@ -110,27 +113,34 @@ async def _generate(service: ImagesService, call: GenerationRequest, http: HttpR
 
 
 async def generate_file(
-    service: ImagesService, call: GenerationRequest, http: HttpRequest, format: Format
+    service: ImagesService, call: GenerationRequest, http: HttpRequest, format: Format | None
 ) -> Response:
     """Make one picture and answer with its file."""
-    answer, feed = await _begin(service, call, http, format)
+    answer, feed = await _begin(service, call.model_copy(update={"n": 1}), http, format)
     return answer.raw((await _collect(answer, feed))[0])
 
 
 async def _begin(
-    service: ImagesService, call: GenerationRequest, http: HttpRequest, format: Format
+    service: ImagesService, call: GenerationRequest, http: HttpRequest, asked: Format | None
 ) -> tuple[Answer, Feed]:
     """Let a call's pictures in; ApiError."""
     served = service.source.get()
-    check_model(call.model, served_names(served.runner.spec, service.aliases))
+    spec = served.runner.spec
+    check_model(call.model, served_names(spec, service.aliases))
     terms = terms_of(http, call.priority or 0)
     started = time.monotonic()
     try:
-        requests = to_requests(call, served.runner.spec, format, service.tuning.now.metadata)
+        own, base_steps = None, base_steps_of(call.preset, spec)
+        if call.preset is not None:
+            own = await run_in_threadpool(find_own, service.database, call.preset, http)
+        if own is not None:
+            call, base_steps = fill_call(call, own), own_steps(own) or spec.steps
+        format = asked or (own and own.format) or "png"
+        requests = to_requests(call, spec, base_steps, format, service.tuning.now.metadata)
         feed = await service.queue.submit(requests, terms)
     except MezzotintError as error:
         raise explain(error, http.state.request_id) from error
-    return Answer(call, http, served, format, service.results, started), feed
+    return Answer(call, http, served, format, base_steps, service.results, started), feed
 
 
 async def _collect(answer: Answer, feed: Feed) -> list[Image]:

@@ -70,7 +70,7 @@ class PresetBody(BaseModel):
 class PresetInfo(BaseModel):
     """A preset; what a request itself says goes before it."""
 
-    name: str = Field(description="What it is kept under; a model's is what `preset` takes.")
+    name: str = Field(description="What a call's `preset` takes.")
     title: Title = Field(description="To show.")
     about: Title = Field(description="What it decides, in a line.")
     builtin: bool = Field(description="true: the model's own, which cannot be changed.")

@@ -147,7 +147,9 @@ class GenerationRequest(BaseModel):
         "same request with the same seed makes the same picture.",
     )
     preset: _Word | None = Field(
-        None, description="One of the model's named scenes: size, steps, guidance, maybe a seed."
+        None,
+        description="A preset by name, the caller's own before the model's: what it decides where "
+        "this call does not.",
     )
     priority: Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)] | None = Field(
         0, description="Higher ones go first; above 0 only with an admin's key."

@@ -44,9 +44,16 @@ def check_model(asked: str | None, names: Sequence[str]) -> None:
 
 
 def to_requests(
-    call: GenerationRequest, spec: ModelSpec, format: Format, metadata: MetadataLevel
+    call: GenerationRequest,
+    spec: ModelSpec,
+    base_steps: int,
+    format: Format,
+    metadata: MetadataLevel,
 ) -> list[Request]:
-    """One engine request a picture, with consecutive seeds; RequestError beyond the limits."""
+    """One engine request a picture, with consecutive seeds; RequestError beyond the limits.
+
+    `base_steps` is what a quality counts from.
+    """
     _check_shift(call, spec)
     width, height = _size(call)
     request = Request(
@@ -54,7 +61,7 @@ def to_requests(
         negative_prompt=call.negative_prompt or "",
         width=width,
         height=height,
-        steps=_steps(call, spec),
+        steps=_steps(call, spec, base_steps),
         steps_range=steps_range(call.steps),
         guidance=_guidance(call),
         seed=call.seed,
@@ -66,10 +73,14 @@ def to_requests(
     return series(request, call.n or 1, spec)
 
 
-def reported_quality(recipe: Recipe, call: GenerationRequest, spec: ModelSpec) -> ReportedQuality:
+def reported_quality(recipe: Recipe, base_steps: int, spec: ModelSpec) -> ReportedQuality:
     """The best quality whose steps a recipe has."""
-    base = _base_steps(call, spec)
-    return next((q for q in _REPORTED if recipe.steps >= _scaled(base, q, spec)), "low")
+    return next((q for q in _REPORTED if recipe.steps >= _scaled(base_steps, q, spec)), "low")
+
+
+def base_steps_of(preset: str | None, spec: ModelSpec) -> int:
+    """The steps of the model's preset of that name, or else the model's."""
+    return next((p.steps for p in spec.presets if preset in (p.key, p.zh, p.en)), spec.steps)
 
 
 def image_tokens(recipe: Recipe, spec: ModelSpec) -> int:
@@ -85,7 +96,7 @@ def _size(call: GenerationRequest) -> tuple[int, int] | tuple[None, None]:
     return int(width), int(height)
 
 
-def _steps(call: GenerationRequest, spec: ModelSpec) -> int | None:
+def _steps(call: GenerationRequest, spec: ModelSpec, base_steps: int) -> int | None:
     if call.steps and call.num_inference_steps:
         raise invalid("steps and num_inference_steps are one thing; give one", "steps")
     steps = call.steps or call.num_inference_steps
@@ -94,12 +105,7 @@ def _steps(call: GenerationRequest, spec: ModelSpec) -> int | None:
         return fixed_steps(steps)
     if steps:
         raise invalid("quality and steps both decide the steps; give one", "quality")
-    return _scaled(_base_steps(call, spec), quality, spec)
-
-
-def _base_steps(call: GenerationRequest, spec: ModelSpec) -> int:
-    named = (p.steps for p in spec.presets if call.preset in (p.key, p.zh, p.en))
-    return next(named, spec.steps)
+    return _scaled(base_steps, quality, spec)
 
 
 def _scaled(steps: int, quality: Quality, spec: ModelSpec) -> int:

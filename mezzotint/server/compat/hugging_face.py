@@ -41,7 +41,7 @@ class Parameters(BaseModel):
         None, description="-1 or null: drawn at random; the X-Seed header says it."
     )
     preset: Annotated[str, Field(max_length=200)] | None = Field(
-        None, description="One of the model's named scenes."
+        None, description="A preset by name, the caller's own before the model's."
     )
 
 
@@ -62,7 +62,7 @@ def hugging_face_router(service: ImagesService) -> APIRouter:
     @router.post(
         "/models/{name:path}",
         summary="Make a picture for Hugging Face's clients",
-        description="The answer is the file: a PNG, or what the Accept header asks for. It is "
+        description="The answer is the file: what the Accept header asks for, or a PNG. It is "
         "cancelled when the client disconnects.",
         response_class=Response,
         dependencies=[Depends(json_only)],
@@ -73,7 +73,7 @@ def hugging_face_router(service: ImagesService) -> APIRouter:
         task: TextToImage,
         http: HttpRequest,
     ) -> Response:
-        return await generate_file(service, _call(name, task), http, format_of(http) or "png")
+        return await generate_file(service, _call(name, task), http, format_of(http))
 
     return router
 
