@@ -1,7 +1,8 @@
 """Time attention's backends at the sizes that matter, for the table in kernels/attention/cuda.py.
 
 `python -m bench.attention --out rows.jsonl`. Each time is a launch inside a CUDA graph of
-eight; the error is against float32 attention of the same bf16 inputs.
+eight; the error is against float32 attention of the same bf16 inputs. fp8 is our own kernel with
+its pass over v; q and k come to it in e4m3.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
 from bench.environment import environment
 from bench.rows import append
+from mezzotint.kernels import attention_fp8
 from mezzotint.kernels.attention import cuda
 from mezzotint.kernels.attention.backend import Backend, has_fa4
+from mezzotint.kernels.fp8 import saturate
 from mezzotint.kernels.segments import Segments
 
 HEADS, HEAD_DIM, CALLS = 30, 128, 8
+BACKENDS = (*(backend for backend in get_args(Backend) if backend != "efficient"), "fp8")
 LENGTHS: tuple[tuple[int, ...], ...] = (
     (64,),
     (320,),
@@ -48,7 +53,7 @@ def main() -> int:
     about = environment("bench.attention")
     print(f"{about['gpu']}; TFLOP/s in a graph, error")
     for lengths in LENGTHS:
-        rows = [_row(lengths, backend) for backend in get_args(Backend) if backend != "efficient"]
+        rows = [_row(lengths, backend) for backend in BACKENDS]
         cells = (
             f"{r['backend']} {r['flops_per_s'] / 1e12:5.0f} {r['error']:.1e}"
             if "ms" in r
@@ -61,7 +66,7 @@ def main() -> int:
     return 0
 
 
-def _row(lengths: tuple[int, ...], backend: Backend) -> dict[str, Any]:
+def _row(lengths: tuple[int, ...], backend: str) -> dict[str, Any]:
     row: dict[str, Any] = {"op": "attention", "lengths": lengths, "backend": backend}
     if backend == "fa4" and not has_fa4():
         return row | {"failed": "flash-attn-4 is not installed"}
@@ -72,10 +77,7 @@ def _row(lengths: tuple[int, ...], backend: Backend) -> dict[str, Any]:
         for _ in range(3)
     )
     segments = Segments.of(lengths, device)
-
-    def run() -> Tensor:
-        return cuda.attention(q, k, v, segments, backend=backend)
-
+    run = _attention(backend, q, k, v, segments)
     try:
         ms = _graph_ms(run)
         y = run()
@@ -88,6 +90,14 @@ def _row(lengths: tuple[int, ...], backend: Backend) -> dict[str, Any]:
         "flops_per_s": num_flops / ms * 1e3,
         "error": ((y.float() - truth).norm() / truth.norm()).item(),
     }
+
+
+def _attention(
+    backend: str, q: Tensor, k: Tensor, v: Tensor, segments: Segments
+) -> Callable[[], Tensor]:
+    if backend == "fp8":  # q and k come in e4m3 from the operation before
+        return partial(attention_fp8, saturate(q), saturate(k), v, segments)
+    return partial(cuda.attention, q, k, v, segments, backend=cast("Backend", backend))
 
 
 def _graph_ms(run: Callable[[], Tensor]) -> float:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +26,6 @@ from mezzotint import kernels
 from mezzotint.kernels import Segments, harness
 from mezzotint.kernels.case import Case
 from mezzotint.kernels.harness import Ceilings, Timing
-from mezzotint.kernels.launch import Launch
 
 GPU = torch.device("cuda", 0)
 FOLDERS = {  # of operations that share one
@@ -102,13 +102,13 @@ def _sweep(cases: Iterable[Case], ceilings: Ceilings) -> Iterator[dict[str, Any]
         folder = f"mezzotint.kernels.{FOLDERS.get(case.op, case.op)}"
         kernel = getattr(import_module(f"{folder}.triton"), case.op)
         now = harness.time(case, GPU, ceilings).ms
-        found: list[tuple[float, Launch]] = []
+        found: list[tuple[float, Any]] = []
         for launch in import_module(f"{folder}.cases").SWEEP:
             timing = harness.time(case, GPU, ceilings, run=partial(kernel, launch=launch))
             found.append((timing.ms, launch))
-            yield _row(case, timing) | {"tile": launch.tile, "warps": launch.warps}
+            yield _row(case, timing) | asdict(launch)
         found.sort(key=lambda pair: pair[0])
-        best = ", ".join(f"({x.tile}, {x.warps}) {ms * 1e3:.1f}" for ms, x in found[:4])
+        best = ", ".join(f"{tuple(asdict(x).values())} {ms * 1e3:.1f}" for ms, x in found[:4])
         print(f"{case.op:24}{case.name:24}now {now * 1e3:.1f} us; best {best}", flush=True)
 
 

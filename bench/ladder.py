@@ -82,6 +82,7 @@ RUNGS = (
     Rung("overlap", OVERLAP),
     Rung("packing", OVERLAP | {"deterministic": False}),
     Rung("FP8", {"precision": "fp8"}),
+    Rung("FP8 attention", {"precision": "fp8", "attention": "fp8"}),
 )
 NAMES = tuple(rung.name for rung in RUNGS)
 

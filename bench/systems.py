@@ -13,6 +13,7 @@ ENGINES: dict[str, dict[str, Any]] = {  # name -> the engine's options
     "mezzotint": {"precision": "bf16"},
     "mezzotint-no-graphs": {"precision": "bf16", "graphs": False},
     "mezzotint-fp8": {"precision": "fp8"},
+    "mezzotint-fp8-attention": {"precision": "fp8", "attention": "fp8"},
 }
 RIVALS: dict[str, Rival] = {rival.name: rival for rival in (EAGER, COMPILED, DIFFSYNTH, CACHE_DIT)}
 NAMES = (*ENGINES, *RIVALS)

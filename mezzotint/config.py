@@ -32,6 +32,8 @@ _UNITS: dict[str, int] = {"b": 1} | {
     for power, prefix in enumerate("kmgt")
 }
 
+_FP8_ATTENTION = "+attention"
+
 Source = Literal["default", "file", "environment", "flag"]
 
 
@@ -57,8 +59,10 @@ class Config(BaseModel):
     pack_tflop: float | None = Field(
         None, ge=0, description="TFLOP of steps that may share a forward; none: by the GPU's table"
     )
-    attention: Literal["auto", "fa4", "cudnn", "flash"] = Field(
-        "auto", description="the library that attends on a GPU; auto: by the GPU's table"
+    attention: Literal["auto", "fa4", "cudnn", "flash", "fp8"] = Field(
+        "auto",
+        description="the library that attends on a GPU; auto: by the GPU's table; fp8: our own "
+        "kernel, approximate",
     )
     graphs: bool = Field(True, description="replay CUDA graphs on a GPU")
     random_weights: Literal["z-image-turbo", "z-image"] | None = Field(
@@ -102,6 +106,17 @@ class LoadedConfig:
     config: Config
     sources: Mapping[str, Source]
     file: Path | None  # the configuration file that was read
+
+
+def name_precision(precision: str, attention: str) -> str:
+    """What a picture was computed in, in a word; attention is named where it is approximate."""
+    return precision + _FP8_ATTENTION if attention == "fp8" else precision
+
+
+def read_precision(name: str) -> dict[str, str]:
+    """The settings that a name of name_precision stands for."""
+    attention = "fp8" if name.endswith(_FP8_ATTENTION) else "auto"
+    return {"precision": name.removesuffix(_FP8_ATTENTION), "attention": attention}
 
 
 def parse_bytes(text: str) -> int:

@@ -14,9 +14,8 @@ from mezzotint.cli.bundled import note_bundled
 from mezzotint.cli.order import parse_size
 
 if TYPE_CHECKING:
-    import torch
-
     from mezzotint.config import Config
+    from mezzotint.engine.device import Device
     from mezzotint.engine.engine import Engine
     from mezzotint.measure.workload import Workload
 
@@ -86,7 +85,7 @@ def bench(
         note_bundled(config.model)
     with Engine(**config.model_dump()) as engine:
         workload = _workload(engine, dimensions, steps, guidance, repeats, at_once)
-        row = _measure(engine, workload, choose_device(config).device)
+        row = _measure(engine, workload, choose_device(config))
     row["fidelity"] = _fidelity(config, row["precision"], prompts)
     typer.echo(jsonlib.dumps(row, indent=2) if json else "\n".join(_lines(row)))
 
@@ -114,7 +113,7 @@ def _workload(
     )
 
 
-def _measure(engine: Engine, workload: Workload, device: torch.device) -> dict[str, Any]:
+def _measure(engine: Engine, workload: Workload, place: Device) -> dict[str, Any]:
     from mezzotint.engine.stats import stage_totals
     from mezzotint.measure.limit import product_flops_per_s
     from mezzotint.measure.timing import by_engine, measure
@@ -127,7 +126,7 @@ def _measure(engine: Engine, workload: Workload, device: torch.device) -> dict[s
     timing = measure(by_engine(engine), workload, new)
     image = engine.submit(request_of(next(new), workload)).result()
     tflop = engine.spec.cost(ticket.recipe) * workload.steps * workload.at_once
-    limit = product_flops_per_s(device, about.precision)
+    limit = product_flops_per_s(place.device, place.precision)
     return {
         "model": about.model,
         "device": about.device,
@@ -154,11 +153,12 @@ def _process_peak_bytes() -> int:
 def _fidelity(config: Config, precision: str, count: int) -> dict[str, Any] | None:
     if precision == _REFERENCE or count == 0:
         return None
+    from mezzotint.config import read_precision
     from mezzotint.measure.fidelity import compare
     from mezzotint.measure.prompts import fidelity_prompts
 
     options = config.model_dump() | {"model": None, "variant": None, "random_weights": None}
-    right, other = (options | {"precision": one} for one in (_REFERENCE, precision))
+    right, other = (options | read_precision(one) for one in (_REFERENCE, precision))
     return compare(right, other, fidelity_prompts(count), {}).row()
 
 

@@ -45,7 +45,8 @@ def compare(
     """Make the same pictures in two precisions and say how far apart they are.
 
     PSNR and SSIM, median and worst. Prompts name what the bundled model knows, with seeds 0 and
-    up; nothing is written. Exits with 2 where a precision cannot run on this machine.
+    up; nothing is written. fp8+attention is fp8 that attends in FP8 too. Exits with 2 where a
+    precision cannot run on this machine.
 
     \b
     mezzotint compare --a fp32 --b bf16 --prompts 16
@@ -81,12 +82,12 @@ def compare(
 
 def _options(flags: dict[str, Any], precision: str) -> dict[str, Any]:
     """Settle one side. ConfigError or ResourceError where it cannot run, in one sentence."""
-    from mezzotint.config import load
+    from mezzotint.config import load, read_precision
     from mezzotint.engine.device import choose_device
 
     if precision == "auto":
         raise RequestError("auto is no precision to compare; name one, such as fp32 or bf16")
-    config = load(flags | {"precision": precision}).config
+    config = load(flags | read_precision(precision)).config
     choose_device(config)
     return config.model_dump()
 

@@ -124,7 +124,7 @@ def _plan(
 
 def _settle(loaded: LoadedConfig, target: Target, origin: Origin | None) -> Config:
     """Fill in what the file to write and the picture to make again decide."""
-    from mezzotint.config import make
+    from mezzotint.config import make, read_precision
 
     config, sources = loaded.config, loaded.sources
     asked = config.format if sources["format"] == "flag" else None
@@ -137,7 +137,10 @@ def _settle(loaded: LoadedConfig, target: Target, origin: Origin | None) -> Conf
     if origin is not None and sources["metadata"] != "flag":
         settled["metadata"] = "full"  # its file has it, or it could not be made again
     if origin is not None and sources["precision"] == "default":
-        settled["precision"] = origin.provenance.precision
+        recorded = read_precision(origin.provenance.precision)
+        settled["precision"] = recorded["precision"]
+        if sources["attention"] == "default":  # auto, unless it was FP8
+            settled["attention"] = recorded["attention"]
     return make(**config.model_dump() | settled)
 
 

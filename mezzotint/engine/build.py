@@ -75,6 +75,7 @@ def load_model(
         caption_cache_mib=config.caption_cache_mib,
         make_replay=graphs.make if plan.graphs else lambda: run_eagerly,
         attention=_attention(config, place),
+        attention_fp8=config.attention == "fp8",
         on_load=on_load,
     )
     if place.device.type == "cuda":
@@ -94,6 +95,9 @@ def load_model(
 def _attention(config: Config, place: Device) -> Backend | None:
     if config.attention == "auto":
         return None
+    if config.attention == "fp8":
+        _check_fp8_attention(place)
+        return None
     if place.device.type != "cuda":
         raise ConfigError(
             f"attention {config.attention} runs on a GPU and the device is {place.name}; leave it "
@@ -110,6 +114,15 @@ def _attention(config: Config, place: Device) -> Backend | None:
             "pip install 'mezzotint[fa4]'"
         )
     return config.attention
+
+
+def _check_fp8_attention(place: Device) -> None:
+    """A CPU emulates it; a GPU must be of the kind that its kernel is written for."""
+    if place.device.type == "cuda" and (major := torch.cuda.get_device_capability()[0]) != 9:
+        raise ConfigError(
+            f"attention fp8 is written for GPUs of compute capability 9 (H100, H200) and "
+            f"{place.name} has {major}; leave attention at auto"
+        )
 
 
 def _describe(

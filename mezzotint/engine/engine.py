@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from mezzotint.config import Config, make
+from mezzotint.config import Config, make, name_precision
 from mezzotint.engine.build import load_model, plan_memory
 from mezzotint.engine.cost import pack_tflop
 from mezzotint.engine.device import choose_device
@@ -59,7 +59,7 @@ class Engine:
         self.provenance = Provenance(
             model=self._model.spec.name,
             weights=self._model.weights_id,
-            precision=place.precision,
+            precision=name_precision(place.precision, self.config.attention),
             device=place.name,
             versions=(("mezzotint", __version__), ("torch", str(torch.__version__))),
         )

@@ -15,6 +15,7 @@ from torch import Tensor
 from mezzotint.kernels.add_bias import reference as _add_bias
 from mezzotint.kernels.attention import reference as _attention
 from mezzotint.kernels.attention.backend import Backend
+from mezzotint.kernels.attention_fp8 import reference as _attention_fp8
 from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
 from mezzotint.kernels.fp8 import Fp8Rows, Rows
@@ -35,6 +36,7 @@ __all__ = [
     "Segments",
     "add_bias",
     "attention",
+    "attention_fp8",
     "attention_reads_bounds",
     "conv_window",
     "flow_step",
@@ -89,6 +91,15 @@ def attention_reads_bounds(
     from mezzotint.kernels.attention import cuda
 
     return (backend or cuda.choose(device, dtype, head_dim, causal=False)) == "fa4"
+
+
+def attention_fp8(q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
+    """Attend within segments in FP8. q and k [T, H, D] e4m3, v [T, H, D] -> [T, H * D] like v."""
+    if not _on_gpu(v):
+        return _attention_fp8.attention_fp8(q, k, v, segments)
+    from mezzotint.kernels.attention_fp8 import triton
+
+    return triton.attention_fp8(q, k, v, segments)
 
 
 def conv_window(
@@ -175,9 +186,14 @@ def qk_norm_rope(
     num_heads: int,
     num_kv_heads: int,
     interleaved: bool,
+    quantize: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Split qkv [T, (H + 2 KV) * D] into q [T, H, D], k and v [T, KV, D]; q and k rotated."""
-    arguments = (qkv, q_weight, k_weight, cos, sin, eps, num_heads, num_kv_heads, interleaved)
+    """Split qkv [T, (H + 2 KV) * D] into q [T, H, D], k and v [T, KV, D]; q and k rotated.
+
+    `quantize` makes q and k e4m3, as attention_fp8 reads them.
+    """
+    norms = (q_weight, k_weight, cos, sin, eps)
+    arguments = (qkv, *norms, num_heads, num_kv_heads, interleaved, quantize)
     if not _on_gpu(qkv):
         return _qk_norm_rope.qk_norm_rope(*arguments)
     from mezzotint.kernels.qk_norm_rope import triton

@@ -39,6 +39,11 @@ class Fp8Rows:
 Rows = Tensor | Fp8Rows  # what a product reads
 
 
+def saturate(x: Tensor) -> Tensor:
+    """x rounded to e4m3, what is beyond its range held at its ends."""
+    return x.clamp(-FP8_MAX, FP8_MAX).to(FP8)
+
+
 def padded_width(width: int) -> int:
     """The next width that FP8 products take."""
     return -(-width // WIDTH_MULTIPLE) * WIDTH_MULTIPLE

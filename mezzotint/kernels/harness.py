@@ -16,6 +16,7 @@ from torch import Tensor
 from mezzotint import kernels
 from mezzotint.kernels.add_bias.cases import CASES as ADD_BIAS
 from mezzotint.kernels.attention.cases import CASES as ATTENTION
+from mezzotint.kernels.attention_fp8.cases import CASES as ATTENTION_FP8
 from mezzotint.kernels.case import Case
 from mezzotint.kernels.conv_window.cases import CASES as CONV_WINDOW
 from mezzotint.kernels.flow_step.cases import CASES as FLOW_STEP
@@ -42,6 +43,7 @@ CASES: tuple[Case, ...] = (
     *TO_PIXELS,
     *LINEAR,
     *ATTENTION,
+    *ATTENTION_FP8,
 )
 MARGIN = 2.0  # an operation's error may be this many times that of plain torch operations
 

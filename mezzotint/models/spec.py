@@ -174,6 +174,7 @@ class Build:
     caption_cache_mib: int
     make_replay: MakeReplay = lambda: run_eagerly
     attention: Backend | None = None  # None: by the table of the GPU
+    attention_fp8: bool = False  # in the blocks that the model's policy names
     on_load: OnLoad = lambda done, total: None
 
 

@@ -29,7 +29,7 @@ class ModelInfo(BaseModel):
     title: str = Field(description="To show.")
     family: str = Field(description="Its architecture.")
     bundled: bool = Field(description="The small model that ships with the package, a toy.")
-    precision: str = Field(description="What it computes in: fp32, bf16.")
+    precision: str = Field(description="What it computes in: fp32, bf16, fp8, fp8+attention.")
     licence: str | None = Field(description="SPDX name; null: see where the model came from.")
 
 

@@ -26,16 +26,17 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rungs_run_and_the_exact_ones_agree() -> None:
-    rungs = [RUNGS[0], RUNGS[4], RUNGS[-1]]
+    rungs = [RUNGS[0], RUNGS[4], *RUNGS[-2:]]
     rows = list(climb(rungs, SMALL, "cpu", {}))
-    assert [row["rung"] for row in rows] == ["eager", "overlap", "FP8"]
-    assert [row["place"] for row in rows] == [0, 4, len(NAMES) - 1]
+    assert [row["rung"] for row in rows] == ["eager", "overlap", "FP8", "FP8 attention"]
+    assert [row["place"] for row in rows] == [0, 4, len(NAMES) - 2, len(NAMES) - 1]
     assert not [row for row in rows if "error" in row]
-    eager, overlap, fp8 = rows
+    eager, overlap, fp8, attention = rows
     assert set(eager["ms"]) == {"one", "four"}
     # A CPU has one path: what differs there is FP8 alone.
     assert eager["median_psnr_db"] == overlap["median_psnr_db"]
     assert fp8["median_psnr_db"] < overlap["median_psnr_db"]
+    assert attention["median_psnr_db"] not in (None, fp8["median_psnr_db"])
     assert "img/s" in line(eager)
 
 

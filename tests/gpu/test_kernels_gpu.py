@@ -85,6 +85,48 @@ def test_a_new_number_of_tokens_compiles_nothing() -> None:
     assert all(before)
 
 
+def fp8_inputs(lengths: tuple[int, ...]) -> tuple[Any, ...]:
+    from mezzotint.kernels.attention_fp8.cases import inputs
+
+    return inputs(lengths, 4, 128, generator(), torch.bfloat16)
+
+
+@pytest.mark.parametrize("lengths", [(4160,), (1088, 2368, 320, 576), (5, 31, 1)], ids=str)
+def test_attention_in_fp8_errs_as_its_emulation(lengths: tuple[int, ...]) -> None:
+    from mezzotint.kernels.attention.cases import formula as exact
+    from mezzotint.kernels.attention_fp8.reference import attention_fp8 as emulated
+
+    q, k, v, segments = fp8_inputs(lengths)
+    truth = exact(q.double(), k.double(), v.double(), segments)
+    ours, theirs = (f(q, k, v, segments).double() for f in (kernels.attention_fp8, emulated))
+    assert (ours - truth).norm() <= 1.2 * (theirs - truth).norm()
+
+
+def test_attention_in_fp8_reads_segments_on_the_device() -> None:
+    q, k, v, _ = fp8_inputs((700, 333, 67))
+    lengths = torch.tensor([0, 700, 1033, 1033, 1033], dtype=torch.int32, device=GPU)
+    known = kernels.Segments.of((700, 333), GPU)
+    segments = kernels.Segments(None, known.index, lengths, len(q))
+    v[1033:] = torch.nan  # nobody's
+    y = kernels.attention_fp8(q, k, v, segments)
+    assert torch.equal(y[:1033], kernels.attention_fp8(q[:1033], k[:1033], v[:1033], known))
+    assert not y[1033:].any()
+
+
+def test_attention_in_fp8_compiles_nothing_for_a_new_length() -> None:
+    from mezzotint.kernels.attention_fp8.triton import _attention, _quantize_values
+
+    def compiled() -> list[int]:
+        return [len(jit.device_caches[GPU.index][0]) for jit in (_attention, _quantize_values)]
+
+    kernels.attention_fp8(*fp8_inputs((32,)))
+    before = compiled()
+    for lengths in ((1,), (16, 16), (5, 31, 1), (4160,), (1, 2, 3, 4, 5, 6, 7, 8)):
+        kernels.attention_fp8(*fp8_inputs(lengths))
+    assert compiled() == before
+    assert all(before)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_pixels_equal_the_reference(dtype: torch.dtype) -> None:
     x = torch.linspace(-1.3, 1.3, 3 * 515 * 770, device=GPU).reshape(3, 515, 770).to(dtype)

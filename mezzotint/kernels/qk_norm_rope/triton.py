@@ -12,7 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mezzotint.kernels.fp8 import FP8
 from mezzotint.kernels.launch import Launch, check_contiguous, check_rows
+from mezzotint.kernels.quantize_rows.triton import to_fp8
 
 # By the number of q and k heads; a tile is a number of heads.
 LAUNCHES = {40: Launch(8, 1), 60: Launch(64, 8)}
@@ -29,19 +31,19 @@ def qk_norm_rope(
     num_heads: int,
     num_kv_heads: int,
     interleaved: bool,
+    quantize: bool = False,
     *,
     dtype: torch.dtype | None = None,
     launch: Launch | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The reference's operation on a GPU; `dtype` is that of q and k, qkv's unless given."""
+    """The reference's operation on a GPU; `dtype` is that of q and k unless they are e4m3."""
     check_rows(qkv=qkv)
     check_contiguous(cos=cos, sin=sin)
     num_tokens, head_dim = qkv.shape[0], q_weight.shape[0]
     num_rotated = num_heads + num_kv_heads
     launch = launch or LAUNCHES.get(num_rotated, DEFAULT)
-    qk = torch.empty(
-        (num_tokens, num_rotated, head_dim), dtype=dtype or qkv.dtype, device=qkv.device
-    )
+    dtype = dtype or (FP8 if quantize else qkv.dtype)
+    qk = torch.empty((num_tokens, num_rotated, head_dim), dtype=dtype, device=qkv.device)
     num_blocks = triton.cdiv(num_rotated, launch.tile)
     _qk_norm_rope[(num_tokens * num_blocks,)](
         qkv,
@@ -57,6 +59,7 @@ def qk_norm_rope(
         HALF=head_dim // 2,
         BLOCK=triton.next_power_of_2(head_dim // 2),
         INTERLEAVED=interleaved,
+        QUANTIZE=quantize,
         TILE=launch.tile,
         NUM_BLOCKS=num_blocks,
         num_warps=launch.warps,
@@ -80,6 +83,7 @@ def _qk_norm_rope(
     HALF: tl.constexpr,
     BLOCK: tl.constexpr,
     INTERLEAVED: tl.constexpr,
+    QUANTIZE: tl.constexpr,
     TILE: tl.constexpr,
     NUM_BLOCKS: tl.constexpr,
 ):
@@ -98,7 +102,10 @@ def _qk_norm_rope(
     cos = tl.load(cos_ptr + token * HALF + pair, mask=pair < HALF, other=0.0)[None, :]
     sin = tl.load(sin_ptr + token * HALF + pair, mask=pair < HALF, other=0.0)[None, :]
     out = qk_ptr + token * (HEADS * 2 * HALF) + start
-    _store_pairs(out, a * cos - b * sin, a * sin + b * cos, mask, HALF, BLOCK, INTERLEAVED, TILE)
+    a, b = a * cos - b * sin, a * sin + b * cos
+    if QUANTIZE:
+        a, b = to_fp8(a, 1.0), to_fp8(b, 1.0)
+    _store_pairs(out, a, b, mask, HALF, BLOCK, INTERLEAVED, TILE)
 
 
 @triton.jit

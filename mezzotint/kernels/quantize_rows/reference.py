@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mezzotint.kernels.fp8 import FP8, FP8_MAX, SMALLEST_AMAX, Fp8Rows, padded_width
+from mezzotint.kernels.fp8 import FP8, FP8_MAX, SMALLEST_AMAX, Fp8Rows, padded_width, saturate
 
 
 def quantize_rows(x: Tensor) -> Fp8Rows:
@@ -14,7 +14,7 @@ def quantize_rows(x: Tensor) -> Fp8Rows:
     width = x.shape[1]
     y = x.float()
     scale = y.abs().amax(1, keepdim=True).clamp_min(SMALLEST_AMAX) / FP8_MAX
-    values = (y / scale).clamp(-FP8_MAX, FP8_MAX).to(FP8)
+    values = saturate(y / scale)
     if width == padded_width(width):
         return Fp8Rows(values, scale)
     # torch pads no FP8: the bytes of its zero are zeros.

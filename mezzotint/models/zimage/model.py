@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mezzotint.kernels import attention_reads_bounds
+from mezzotint.kernels.attention_fp8.reference import HEAD_DIMS
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.config_file import read_config
 from mezzotint.models.materialize import Chooses, bytes_on, nothing
@@ -29,14 +30,18 @@ from mezzotint.models.zimage.denoise import Denoiser
 from mezzotint.models.zimage.encode import Encoder
 from mezzotint.models.zimage.layout import padded
 from mezzotint.models.zimage.patches import PATCH_PIXELS
-from mezzotint.models.zimage.precision import text_encoder_fp8, transformer_fp8
+from mezzotint.models.zimage.precision import (
+    attends_in_fp8,
+    text_encoder_fp8,
+    transformer_fp8,
+)
 from mezzotint.models.zimage.presets import DEFAULTS, variant_of
 from mezzotint.models.zimage.preview import LatentPreview
 from mezzotint.models.zimage.prompt import PromptTokenizer
 from mezzotint.models.zimage.transformer import Transformer
 from mezzotint.models.zimage.weights import ZImageCheckpoint
 from mezzotint.samplers import flow_sigmas
-from mezzotint.types import ModelError, Recipe
+from mezzotint.types import ConfigError, ModelError, Recipe
 
 CATALOGUE_FILE = "subjects.json"
 
@@ -132,7 +137,7 @@ def assemble(
             f"embeds {embedded}; they belong to different models: take both from the same one"
         )
     transformer, decoder = networks.transformer, networks.decoder
-    transformer.attend_with(build.attention)
+    _choose_attention(transformer, build)
     modules = (networks.text_encoder, transformer, decoder)
     for module in modules:
         module.eval().requires_grad_(False)
@@ -151,6 +156,18 @@ def assemble(
         ),
         decode=LatentDecoder(decoder, transformer.config, decode),
     )
+
+
+def _choose_attention(transformer: Transformer, build: Build) -> None:
+    transformer.attend_with(build.attention)
+    if not build.attention_fp8:
+        return
+    if transformer.config.head_dim not in HEAD_DIMS:
+        raise ConfigError(
+            f"attention fp8 takes heads of {', '.join(map(str, HEAD_DIMS))} and this model's have "
+            f"{transformer.config.head_dim}; leave attention at auto"
+        )
+    transformer.attend_in_fp8(attends_in_fp8)
 
 
 def _records_mixes(replay: Replay, build: Build, transformer: Transformer) -> bool:

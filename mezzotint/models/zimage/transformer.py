@@ -7,7 +7,7 @@ T tokens of all requests laid end to end, R requests, D = dim.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
 import torch
@@ -19,6 +19,7 @@ from mezzotint.kernels import (
     Fp8Rows,
     Rows,
     attention,
+    attention_fp8,
     linear,
     qk_norm_rope,
     residual_norm,
@@ -50,6 +51,7 @@ class Block(nn.Module):
         self.num_heads = config.num_heads
         self.eps = config.norm_eps
         self.attention_backend: Backend | None = None  # None: the table's choice
+        self.attention_fp8 = False
         self.qkv: Rows = nn.Parameter(torch.empty(3 * dim, dim))
         self.q_norm = nn.Parameter(torch.empty(config.head_dim))
         self.k_norm = nn.Parameter(torch.empty(config.head_dim))
@@ -114,9 +116,11 @@ class Block(nn.Module):
             self.num_heads,
             self.num_heads,
             interleaved=True,
+            quantize=self.attention_fp8,
         )
-        y = attention(q, k, v, seq.segments, backend=self.attention_backend)
-        return linear(y, self.out)
+        if self.attention_fp8:
+            return linear(attention_fp8(q, k, v, seq.segments), self.out)
+        return linear(attention(q, k, v, seq.segments, backend=self.attention_backend), self.out)
 
     def modulate(self, c: Tensor) -> Tensor:
         """c [R, 256], raw (no SiLU) -> [R, 4, D]: scale, gate, scale, gate of a Modulation."""
@@ -155,6 +159,12 @@ class Transformer(nn.Module):
         """Let one library attend in every block, or the table choose (None)."""
         for block in (*self.noise_refiner, *self.context_refiner, *self.layers):
             cast("Block", block).attention_backend = backend
+
+    def attend_in_fp8(self, choose: Callable[[str], bool]) -> None:
+        """Attend in FP8 in the blocks whose names `choose` takes."""
+        for name, block in self.named_modules():
+            if isinstance(block, Block):
+                block.attention_fp8 = choose(name)
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,0 +1,1 @@
+"""The attention_fp8 operation: reference.py is its truth and the CPU's path."""
