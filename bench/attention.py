@@ -18,7 +18,7 @@ from typing import Any, cast, get_args
 import torch
 from torch import Tensor
 
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.rows import append
 from mezzotint.kernels import attention_fp8
 from mezzotint.kernels.attention import cuda
@@ -47,9 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.attention", description=__doc__)
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    need_gpu()
     about = environment("bench.attention")
     print(f"{about['gpu']}; TFLOP/s in a graph, error")
     for lengths in LENGTHS:

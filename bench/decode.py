@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.rows import append
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.zimage.decode import strip_rows
@@ -32,9 +32,7 @@ def main() -> int:
     parser.add_argument("--sides", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    need_gpu()
     about = environment("bench.decode")
     print(f"{about['gpu']}, torch {about['torch']}")
     print(f"{'side':>6}{'rows':>7}{'ms':>9}{'peak MiB':>10}{'dB to whole':>13}")

@@ -29,6 +29,12 @@ def environment(module: str, commit: str | None = None) -> dict[str, str]:
     }
 
 
+def need_gpu() -> None:
+    """End the command, with 1, where torch sees no GPU."""
+    if not torch.cuda.is_available():
+        sys.exit("no NVIDIA GPU is visible to torch: run this on a machine with one")
+
+
 def described() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(

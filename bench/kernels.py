@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from bench.environment import ROOT, environment
+from bench.environment import ROOT, environment, need_gpu
 from bench.rows import append
 from mezzotint import kernels
 from mezzotint.kernels import Segments, harness
@@ -37,9 +37,7 @@ NEW_LENGTHS = (1120, 2144, 4192)  # tokens that no case has: attention meets the
 
 def main() -> int:
     options = _options()
-    if not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    need_gpu()
     if options.check and (code := _run_tests()):
         return code
     about = environment("bench.kernels")

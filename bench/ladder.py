@@ -20,7 +20,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.pictures import names_of, sentence
 from bench.rows import Row, append
 from bench.workload import AT_ONCE, SINGLE
@@ -93,9 +93,7 @@ def main() -> int:
     parser.add_argument("--commit", help="of the measured tree, for a copy without history")
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    need_gpu()
     about = environment("bench.ladder", options.commit)
     print(f"{about['gpu']}, torch {about['torch']}")
     rungs = [rung for rung in RUNGS if rung.name in options.rungs]

@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.rows import Row, append
 from bench.workload import AT_ONCE
 from mezzotint import Engine
@@ -35,9 +33,7 @@ def main() -> int:
     parser.add_argument("--commit", help="of the measured tree, for a copy without history")
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     options = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    need_gpu()
     about = environment("bench.packing", options.commit)
     print(f"{about['gpu']}, torch {about['torch']}, {options.precision}")
     print(f"{'limit, TFLOP':>14}{'at once':>9}{'ms':>10}{'images/s':>10}{'GiB':>7}")

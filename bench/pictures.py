@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.probes.busy import noting_busy
 from bench.probes.forward import measure_forward
 from bench.probes.new_size import SIZES, measure_new_size
@@ -69,9 +69,7 @@ REAL = partial(Setup, dtype=torch.bfloat16, sizes=Sizes(), workloads=WORKLOADS)
 
 def main() -> int:
     options = _options()
-    if not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    need_gpu()
     setup = REAL(device=torch.device("cuda", 0))
     about = environment("bench.pictures", options.commit)
     limits = _limits(setup.device)

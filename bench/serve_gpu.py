@@ -30,9 +30,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.rows import append
 from bench.server import ServerProcess
 from mezzotint import Engine, Request
@@ -122,9 +120,8 @@ def main() -> int:
     setup = SHORT if options.short else FULL
     if options.precision is not None:
         setup = replace(setup, config=setup.config | {"precision": options.precision})
-    if setup.config["device"] == "cuda" and not torch.cuda.is_available():
-        print("no NVIDIA GPU is visible to torch: run this on a machine with one", file=sys.stderr)
-        return 1
+    if setup.config["device"] == "cuda":
+        need_gpu()
     rows = list(measure(setup, options.out))
     return int(any("error" in row for row in rows))
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from bench.rivals.diffusers import TOKENIZER, last_layer, qwen3
+from bench.rivals.diffusers import TOKENIZER, last_layer, qwen3, transformer_arguments
 from bench.rivals.rival import Draw, Rival
 from bench.rivals.weights import SharedWeights, fill
 from mezzotint.measure.workload import Workload
@@ -46,18 +46,8 @@ def _networks(weights: SharedWeights) -> tuple[Any, Any, Any]:
     from diffsynth.models.z_image_text_encoder import ZImageTextEncoder
     from diffsynth.utils.state_dict_converters import flux_vae
 
-    sizes = weights.sizes.transformer
     with weights.device:
-        transformer = ZImageDiT(
-            dim=sizes.dim,
-            n_layers=sizes.num_layers,
-            n_refiner_layers=sizes.num_refiner_layers,
-            n_heads=sizes.num_heads,
-            n_kv_heads=sizes.num_heads,
-            cap_feat_dim=sizes.caption_width,
-            axes_dims=list(sizes.axes_dims),
-            axes_lens=list(sizes.axes_lens),
-        )
+        transformer = ZImageDiT(**transformer_arguments(weights))
         language_model = qwen3(weights)
         decoder = FluxVAEDecoder(use_conv_attention=False)
     with torch.device("meta"):  # it only knows three sizes; what it holds is replaced

@@ -81,21 +81,27 @@ def last_layer(weights: SharedWeights) -> str:
     return f"layers.{weights.sizes.text_encoder.num_layers - 1}."
 
 
+def transformer_arguments(weights: SharedWeights) -> dict[str, Any]:
+    """What both rivals build a transformer of the shared size from."""
+    sizes = weights.sizes.transformer
+    return {
+        "dim": sizes.dim,
+        "n_layers": sizes.num_layers,
+        "n_refiner_layers": sizes.num_refiner_layers,
+        "n_heads": sizes.num_heads,
+        "n_kv_heads": sizes.num_heads,
+        "cap_feat_dim": sizes.caption_width,
+        "axes_dims": list(sizes.axes_dims),
+        "axes_lens": list(sizes.axes_lens),
+    }
+
+
 def _networks(weights: SharedWeights) -> tuple[Any, Any, Any]:
     from diffusers import AutoencoderKL, ZImageTransformer2DModel
 
-    sizes, vae = weights.sizes.transformer, weights.sizes.autoencoder
+    vae = weights.sizes.autoencoder
     levels = len(vae.block_out_channels)
-    transformer = ZImageTransformer2DModel(
-        dim=sizes.dim,
-        n_layers=sizes.num_layers,
-        n_refiner_layers=sizes.num_refiner_layers,
-        n_heads=sizes.num_heads,
-        n_kv_heads=sizes.num_heads,
-        cap_feat_dim=sizes.caption_width,
-        axes_dims=list(sizes.axes_dims),
-        axes_lens=list(sizes.axes_lens),
-    )
+    transformer = ZImageTransformer2DModel(**transformer_arguments(weights))
     autoencoder = AutoencoderKL(
         block_out_channels=vae.block_out_channels,
         layers_per_block=vae.layers_per_block,
