@@ -125,6 +125,20 @@ class Ring(Generic[Item]):
         return tuple(self._items)[-count:] if count > 0 else ()
 
 
+def observe_rings(
+    after: Mark, runs: Ring[Run], pictures: Ring[Picture], devices: tuple[DeviceReport, ...]
+) -> Observation:
+    """What has come into two rings since a mark."""
+    new_runs = runs.since(after.runs)
+    return Observation(
+        mark=Mark(runs.total, pictures.total),
+        missed=runs.total - after.runs - len(new_runs),
+        runs=new_runs,
+        pictures=pictures.since(after.pictures),
+        devices=devices,
+    )
+
+
 def picture_of(
     request: int,
     outcome: Outcome,

@@ -24,6 +24,7 @@ from mezzotint.engine.record import (
     Ring,
     Run,
     RunStage,
+    observe_rings,
     picture_of,
 )
 from mezzotint.engine.stats import Outcome, Stats
@@ -128,14 +129,7 @@ class Recorder:
         """What has come since `after`."""
         with self._lock:
             self._balance.settle(self._frontier())
-            runs = self._runs.since(after.runs)
-            return Observation(
-                mark=Mark(self._runs.total, self._pictures.total),
-                missed=self._runs.total - after.runs - len(runs),
-                runs=runs,
-                pictures=self._pictures.since(after.pictures),
-                devices=(self._report(),),
-            )
+            return observe_rings(after, self._runs, self._pictures, (self._report(),))
 
     def _report(self) -> DeviceReport:
         return DeviceReport(

@@ -93,29 +93,13 @@ def _own(texts: Mapping[str, str]) -> Settings:
 
 
 def _swarm(values: Mapping[str, object]) -> Settings:
-    return Settings(
-        prompt=as_text(values.get("prompt")),
-        negative_prompt=as_text(values.get("negativeprompt")),
-        width=as_side(values.get("width")),
-        height=as_side(values.get("height")),
-        steps=as_steps(values.get("steps")),
-        guidance=from_cfg(as_number(values.get("cfgscale"))),
-        seed=as_seed(values.get("seed")),
-        model=as_text(values.get("model")) or None,
-    )
+    texts = (values.get("prompt"), values.get("negativeprompt"), values.get("model"))
+    return _settings(values, "cfgscale", *texts)
 
 
 def _invoke(values: Mapping[str, object]) -> Settings:
-    return Settings(
-        prompt=as_text(values.get("positive_prompt")),
-        negative_prompt=as_text(values.get("negative_prompt")),
-        width=as_side(values.get("width")),
-        height=as_side(values.get("height")),
-        steps=as_steps(values.get("steps")),
-        guidance=from_cfg(as_number(values.get("cfg_scale"))),
-        seed=as_seed(values.get("seed")),
-        model=as_text(inner(values, "model").get("name")) or None,
-    )
+    texts = (values.get("positive_prompt"), values.get("negative_prompt"))
+    return _settings(values, "cfg_scale", *texts, inner(values, "model").get("name"))
 
 
 def _old_invoke(values: Mapping[str, object]) -> Settings:
@@ -124,12 +108,21 @@ def _old_invoke(values: Mapping[str, object]) -> Settings:
     prompt = image.get("prompt")
     parts = prompt if isinstance(prompt, list) else [{"prompt": prompt}]
     texts = [as_text(part.get("prompt")) for part in parts if isinstance(part, dict)]
+    joined = ", ".join(filter(None, texts))
+    return _settings(image, "cfg_scale", joined, "", values.get("model_weights"))
+
+
+def _settings(
+    numbers: Mapping[str, object], cfg: str, prompt: object, negative: object, model: object
+) -> Settings:
+    """Both programs call the numbers the same, but for the weight of guidance."""
     return Settings(
-        prompt=", ".join(filter(None, texts)),
-        width=as_side(image.get("width")),
-        height=as_side(image.get("height")),
-        steps=as_steps(image.get("steps")),
-        guidance=from_cfg(as_number(image.get("cfg_scale"))),
-        seed=as_seed(image.get("seed")),
-        model=as_text(values.get("model_weights")) or None,
+        prompt=as_text(prompt),
+        negative_prompt=as_text(negative),
+        width=as_side(numbers.get("width")),
+        height=as_side(numbers.get("height")),
+        steps=as_steps(numbers.get("steps")),
+        guidance=from_cfg(as_number(numbers.get(cfg))),
+        seed=as_seed(numbers.get("seed")),
+        model=as_text(model) or None,
     )

@@ -16,6 +16,7 @@ from mezzotint.engine.record import (
     Picture,
     Ring,
     Run,
+    observe_rings,
 )
 from mezzotint.workers.frames import Observed
 
@@ -55,14 +56,8 @@ class Watch:
     def observe(self, after: Mark) -> Observation:
         """What has come since `after`."""
         with self._lock:
-            runs = self._runs.since(after.runs)
-            return Observation(
-                mark=Mark(self._runs.total, self._pictures.total),
-                missed=self._runs.total - after.runs - len(runs),
-                runs=runs,
-                pictures=self._pictures.since(after.pictures),
-                devices=tuple(self._devices[worker] for worker in sorted(self._devices)),
-            )
+            devices = tuple(self._devices[worker] for worker in sorted(self._devices))
+            return observe_rings(after, self._runs, self._pictures, devices)
 
 
 def _sum(before: DeviceReport, now: DeviceReport) -> DeviceReport:

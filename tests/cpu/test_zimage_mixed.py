@@ -34,7 +34,7 @@ def transformer(random_model: Path) -> Transformer:
     checkpoint = open_checkpoint(random_model)
     with torch.device("meta"):
         model = Transformer(checkpoint.transformer)
-    checkpoint.fill_transformer(model, CPU, torch.float32)
+    checkpoint.transformer_weights.fill(model, CPU, torch.float32)
     return model.eval()
 
 

@@ -60,7 +60,7 @@ def load_ours(folder: Path, dtype: torch.dtype) -> Transformer:
     checkpoint = open_checkpoint(folder)
     with torch.device("meta"):
         model = Transformer(checkpoint.transformer)
-    checkpoint.fill_transformer(model, CPU, dtype)
+    checkpoint.transformer_weights.fill(model, CPU, dtype)
     return model.eval()
 
 

@@ -58,9 +58,9 @@ def loaded(checkpoint: ZImageCheckpoint, dtype: torch.dtype = torch.float32) -> 
         text_encoder = Qwen3(checkpoint.text_encoder)
         decoder = Decoder(checkpoint.autoencoder)
         encoder = Encoder(checkpoint.autoencoder)
-    checkpoint.fill_transformer(transformer, CPU, dtype)
-    checkpoint.fill_text_encoder(text_encoder, CPU, dtype)
-    checkpoint.fill_decoder(decoder, CPU, dtype)
+    checkpoint.transformer_weights.fill(transformer, CPU, dtype)
+    checkpoint.text_encoder_weights.fill(text_encoder, CPU, dtype)
+    checkpoint.decoder_weights.fill(decoder, CPU, dtype)
     checkpoint.fill_encoder(encoder, CPU, dtype)
     modules = {"t": transformer, "q": text_encoder, "d": decoder, "e": encoder}
     return {
@@ -252,7 +252,7 @@ def test_decoder_alone(random_model: Path, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(model)
     with torch.device("meta"):
         decoder, encoder = Decoder(checkpoint.autoencoder), Encoder(checkpoint.autoencoder)
-    checkpoint.fill_decoder(decoder, CPU, torch.float32)
+    checkpoint.decoder_weights.fill(decoder, CPU, torch.float32)
     assert not decoder.conv_in.weight.is_meta
     with pytest.raises(ModelError, match="a decoder and no encoder"):
         checkpoint.fill_encoder(encoder, CPU, torch.float32)

@@ -102,11 +102,11 @@ def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
         )
     place = (build.device, build.dtype)
     text_encoder, transformer = fp8_weights(build)
-    checkpoint.fill_text_encoder(networks.text_encoder, *place, text_encoder)
+    checkpoint.text_encoder_weights.fill(networks.text_encoder, *place, text_encoder)
     if build.text_rows_on_host:
         networks.text_encoder.keep_rows_on_host()  # before the rest needs their place
-    checkpoint.fill_transformer(networks.transformer, *place, transformer)
-    checkpoint.fill_decoder(networks.decoder, *place)
+    checkpoint.transformer_weights.fill(networks.transformer, *place, transformer)
+    checkpoint.decoder_weights.fill(networks.decoder, *place)
     return assemble(
         spec_of(checkpoint),
         checkpoint.weights_id,

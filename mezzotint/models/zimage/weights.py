@@ -20,7 +20,6 @@ from mezzotint.models.checkpoint import (
     open_folder,
 )
 from mezzotint.models.config_file import ConfigFile, read_config, short
-from mezzotint.models.materialize import Chooses, nothing
 from mezzotint.models.safetensors_file import AGAIN
 from mezzotint.models.shared import autoencoder_keys, qwen3_keys
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
@@ -80,30 +79,6 @@ class ZImageCheckpoint:
             text_encoder_weights=text_encoder,
             decoder_weights=decoder,
         )
-
-    def fill_transformer(
-        self,
-        module: nn.Module,
-        device: torch.device,
-        dtype: torch.dtype,
-        fp8: Chooses = nothing,
-    ) -> None:
-        """Fill a Transformer of this checkpoint's configuration; see Weights.fill."""
-        self.transformer_weights.fill(module, device, dtype, fp8)
-
-    def fill_text_encoder(
-        self,
-        module: nn.Module,
-        device: torch.device,
-        dtype: torch.dtype,
-        fp8: Chooses = nothing,
-    ) -> None:
-        """Fill a Qwen3 of this checkpoint's configuration; see Weights.fill."""
-        self.text_encoder_weights.fill(module, device, dtype, fp8)
-
-    def fill_decoder(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        """Fill a Decoder of this checkpoint's configuration; see Weights.fill."""
-        self.decoder_weights.fill(module, device, dtype)
 
     def fill_encoder(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         """Fill an Encoder; see Weights.fill. ModelError if the VAE came without one."""
