@@ -92,6 +92,7 @@ class Engine:
             graphs,
             self._make_image,
             self.config.file_workers,
+            host_threads=1 if place.device.type == "cuda" else None,
         )
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
+from mezzotint.engine.host_threads import limit_host_threads
 from mezzotint.engine.out_of_memory import explain, ran_out_of_memory
 from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, Pack
 from mezzotint.engine.record import Interval
@@ -65,12 +66,14 @@ class Loop:
         graphs: GraphTally,
         make_image: MakeImage,
         file_workers: int,
+        host_threads: int | None,
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
         self._recorder = recorder
         self._graphs = graphs
         self._make_image = make_image
+        self._host_threads = host_threads
         self._files = ThreadPoolExecutor(file_workers, thread_name_prefix="mezzotint-file")
         # One thread a stage waits for its launches, so that this one hears of whatever ends first.
         self._watchers = {
@@ -108,15 +111,19 @@ class Loop:
 
     def _run(self) -> None:
         try:
-            packs: tuple[Pack, ...] = ()
-            while self._open or self._flights:
-                self._read_inbox(wait=not packs)
-                packs = self._scheduler.tick()
-                for pack in packs:
-                    self._launch(pack)
+            with limit_host_threads(self._host_threads):
+                self._turn()
         except BaseException as error:  # a defect of ours must leave nobody waiting for ever
             self._abandon(error)
             raise
+
+    def _turn(self) -> None:
+        packs: tuple[Pack, ...] = ()
+        while self._open or self._flights:
+            self._read_inbox(wait=not packs)
+            packs = self._scheduler.tick()
+            for pack in packs:
+                self._launch(pack)
 
     def _abandon(self, error: BaseException) -> None:
         with self._lock:
