@@ -18,9 +18,11 @@ from mezzotint.kernels.attention.backend import Backend
 from mezzotint.kernels.attention_fp8 import reference as _attention_fp8
 from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
-from mezzotint.kernels.fp8 import Fp8Rows, Rows
+from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, Product, Rows, ScaledRows, Weight
 from mezzotint.kernels.group_norm_silu import reference as _group_norm_silu
 from mezzotint.kernels.linear import reference as _linear
+from mezzotint.kernels.product import reference as _product
+from mezzotint.kernels.product.reference import quantize_matrix
 from mezzotint.kernels.qk_norm_rope import reference as _qk_norm_rope
 from mezzotint.kernels.quantize_rows import reference as _quantize_rows
 from mezzotint.kernels.residual_norm import reference as _residual_norm
@@ -31,9 +33,13 @@ from mezzotint.kernels.to_pixels import reference as _to_pixels
 
 __all__ = [
     "Backend",
+    "Fp8Matrix",
     "Fp8Rows",
+    "Product",
     "Rows",
+    "ScaledRows",
     "Segments",
+    "Weight",
     "add_bias",
     "attention",
     "attention_fp8",
@@ -43,7 +49,9 @@ __all__ = [
     "group_norm_affine",
     "group_norm_silu",
     "linear",
+    "product",
     "qk_norm_rope",
+    "quantize_matrix",
     "quantize_rows",
     "residual_norm",
     "residual_norm_modulate",
@@ -156,7 +164,7 @@ def group_norm_silu(
     return triton.group_norm_silu(x, weight, bias, num_groups, eps, silu)
 
 
-def linear(x: Rows, weight: Rows, bias: Tensor | None = None) -> Tensor:
+def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Tensor:
     """Apply one linear layer in the precision of its weight.
 
     x [T, K], weight [N, K], bias [N] -> [T, N]. FP8 weights take FP8 rows, or quantise what they
@@ -168,12 +176,29 @@ def linear(x: Rows, weight: Rows, bias: Tensor | None = None) -> Tensor:
         return _linear.linear(x, weight, bias)
     if bias is not None:
         raise TypeError("an FP8 weight has no bias")
+    if isinstance(weight, Fp8Matrix):
+        raise TypeError("an FP8 matrix leaves its scales to the reader: call product")
     x = quantize_rows(x) if isinstance(x, Tensor) else x
     if not x.is_cuda:
         return _linear.linear_fp8(x, weight)
     from mezzotint.kernels.linear import cuda  # torch's own call
 
     return cuda.linear_fp8(x, weight)
+
+
+def product(x: Rows, weight: Weight) -> Product:
+    """Apply one linear layer for a reader that takes scales with it. x [T, K] -> [T, N].
+
+    With an FP8 matrix the scales wait; any other weight is `linear`'s.
+    """
+    if not isinstance(weight, Fp8Matrix):
+        return linear(x, weight)
+    x = quantize_rows(x) if isinstance(x, Tensor) else x
+    if not x.is_cuda:
+        return _product.product(x, weight)
+    from mezzotint.kernels.product import cuda  # torch's own call
+
+    return cuda.product(x, weight)
 
 
 def qk_norm_rope(
@@ -212,7 +237,7 @@ def quantize_rows(x: Tensor) -> Fp8Rows:
 
 def residual_norm(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     weight: Tensor,
     eps: float,
     gate: Tensor | None = None,
@@ -228,7 +253,7 @@ def residual_norm(
 
 def residual_norm_modulate(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     post_weight: Tensor,
     pre_weight: Tensor,
     eps: float,
@@ -265,7 +290,7 @@ def rms_norm_modulate(
     return triton.rms_norm_modulate(x, weight, eps, scale, index, quantize)
 
 
-def swiglu(x: Tensor, quantize: bool = False) -> Rows:
+def swiglu(x: Product, quantize: bool = False) -> Rows:
     """Gate the two halves of a merged projection. x [T, 2 F] -> [T, F]."""
     if not _on_gpu(x):
         return _swiglu.swiglu(x, quantize)
@@ -283,7 +308,7 @@ def to_pixels(x: Tensor) -> Tensor:
     return triton.to_pixels(x)
 
 
-def _on_gpu(x: Tensor) -> bool:
+def _on_gpu(x: Product) -> bool:
     if not x.is_cuda:
         return False
     if not _has_triton():

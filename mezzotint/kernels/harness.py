@@ -20,9 +20,10 @@ from mezzotint.kernels.attention_fp8.cases import CASES as ATTENTION_FP8
 from mezzotint.kernels.case import Case
 from mezzotint.kernels.conv_window.cases import CASES as CONV_WINDOW
 from mezzotint.kernels.flow_step.cases import CASES as FLOW_STEP
-from mezzotint.kernels.fp8 import Fp8Rows
+from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, ScaledRows
 from mezzotint.kernels.group_norm_silu.cases import CASES as GROUP_NORM_SILU
 from mezzotint.kernels.linear.cases import CASES as LINEAR
+from mezzotint.kernels.product.cases import CASES as PRODUCT
 from mezzotint.kernels.qk_norm_rope.cases import CASES as QK_NORM_ROPE
 from mezzotint.kernels.quantize_rows.cases import CASES as QUANTIZE_ROWS
 from mezzotint.kernels.residual_norm.cases import CASES as RESIDUAL_NORM
@@ -42,6 +43,7 @@ CASES: tuple[Case, ...] = (
     *ADD_BIAS,
     *TO_PIXELS,
     *LINEAR,
+    *PRODUCT,
     *ATTENTION,
     *ATTENTION_FP8,
 )
@@ -199,8 +201,9 @@ def _cast(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
 
 
 def _numbers(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
-    """FP8 rows as the numbers they stand for."""
-    return tuple(x.dequantize(dtype) if isinstance(x, Fp8Rows) else x for x in inputs)
+    """FP8 rows, matrices and waiting scales as the numbers they stand for."""
+    scaled = (Fp8Rows, Fp8Matrix, ScaledRows)
+    return tuple(x.dequantize(dtype) if isinstance(x, scaled) else x for x in inputs)
 
 
 def _tuple(outputs: Any) -> tuple[Any, ...]:

@@ -7,19 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mezzotint.kernels import Fp8Rows, quantize_rows
+from mezzotint.kernels import Fp8Matrix, Fp8Rows
 
 MakeValue = Callable[[str, torch.Size], Tensor]
-Chooses = Callable[[str], bool]  # by a parameter's name
+Quantize = Callable[[Tensor], Fp8Rows | Fp8Matrix]
+Chooses = Callable[[str], Quantize | None]  # by a parameter's name; None leaves it as it is
 
 
-def nothing(name: str) -> bool:
+def nothing(name: str) -> None:
     """Chooses no parameter."""
-    return False
 
 
 def materialize(module: nn.Module, make: MakeValue, fp8: Chooses = nothing) -> None:
-    """Replace every parameter by `make(name, shape)`, those that `fp8` chooses by its FP8 rows.
+    """Replace every parameter by `make(name, shape)`, those that `fp8` chooses by its FP8 form.
 
     Peak memory is the result and one tensor.
     """
@@ -27,15 +27,17 @@ def materialize(module: nn.Module, make: MakeValue, fp8: Chooses = nothing) -> N
         prefix, _, leaf = name.rpartition(".")
         owner = module.get_submodule(prefix)
         value = make(name, parameter.shape)
-        if fp8(name):
-            delattr(owner, leaf)  # torch keeps a parameter's name for parameters
-            setattr(owner, leaf, quantize_rows(value))
-        else:
+        quantize = fp8(name)
+        if quantize is None:
             setattr(owner, leaf, nn.Parameter(value, requires_grad=False))
+        else:
+            delattr(owner, leaf)  # torch keeps a parameter's name for parameters
+            setattr(owner, leaf, quantize(value))
 
 
 def bytes_on(device: torch.device, module: nn.Module) -> int:
     """Bytes of a module's weights that lie on a kind of device, those in FP8 with their scales."""
-    fp8 = (w for m in module.modules() for w in vars(m).values() if isinstance(w, Fp8Rows))
+    held = (weight for part in module.modules() for weight in vars(part).values())
+    fp8 = (weight for weight in held if isinstance(weight, Fp8Rows | Fp8Matrix))
     plain = (weight for weight in module.parameters() if weight.device.type == device.type)
     return sum(rows.nbytes for rows in fp8) + sum(weight.nbytes for weight in plain)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mezzotint.kernels.case import EPS, Case, draw, segment_index
 from mezzotint.kernels.launch import candidates
+from mezzotint.kernels.product.cases import scaled
 from mezzotint.kernels.rms_norm_modulate.cases import formula as norm
 
 SWEEP = candidates(tiles=(2, 3, 4, 6, 8, 12, 16), warps=(2, 4, 8))
@@ -63,6 +64,19 @@ def inputs(
     return (*rows, *weights, EPS, *tables, index, *([True] if quantize else []))
 
 
+def scaled_inputs(
+    lengths: tuple[int, ...],
+    width: int,
+    num_weights: int,
+    generator: torch.Generator,
+    dtype: torch.dtype,
+) -> tuple[Any, ...]:
+    """The same with a branch whose scales wait; quantised where a norm follows."""
+    quantize = num_weights == 2
+    x, _, *others = inputs(lengths, width, True, num_weights, quantize, generator, dtype)
+    return x, scaled(generator, dtype, *x.shape), *others
+
+
 def _cases(
     name: str,
     lengths: tuple[int, ...],
@@ -70,6 +84,7 @@ def _cases(
     gated: bool = True,
     small: bool = False,
     quantize: bool = False,
+    waiting: bool = False,
 ) -> tuple[Case, ...]:
     num_tokens = sum(lengths)
     tables = (num_tokens * 8 + 4 * width * len(lengths)) if gated else 0
@@ -77,7 +92,9 @@ def _cases(
         Case(
             op,
             name,
-            partial(inputs, lengths, width, gated, num_weights, quantize),
+            partial(scaled_inputs, lengths, width, num_weights)
+            if waiting
+            else partial(inputs, lengths, width, gated, num_weights, quantize),
             formula,
             _row_bytes(num_weights, width, quantize) * num_tokens
             + num_weights * (2 * width + tables),
@@ -87,7 +104,7 @@ def _cases(
             ("residual_norm", add_formula, 1),
             ("residual_norm_modulate", add_norm_formula, 2),
         )
-        if num_weights == 2 or not quantize
+        if num_weights == 2 or waiting or not quantize
     )
 
 
@@ -101,8 +118,11 @@ CASES = (
     *_cases("mixed", (1088, 2368, 320, 576), 3840),
     *_cases("fp8-1024px", (4160,), 3840, quantize=True),
     *_cases("fp8-mixed", (1088, 2368, 320, 576), 3840, quantize=True),
+    *_cases("fp8-scaled-1024px", (4160,), 3840, quantize=True, waiting=True),
+    *_cases("fp8-scaled-mixed", (1088, 2368, 320, 576), 3840, quantize=True, waiting=True),
     *_cases("caption", (64,), 3840, gated=False),
     *_cases("odd", (5, 31, 1), 256, small=True),
     *_cases("odd-fp8", (5, 31, 1), 45, small=True, quantize=True),
+    *_cases("odd-fp8-scaled", (5, 31, 1), 45, small=True, quantize=True, waiting=True),
     *_cases("odd-plain", (37,), 45, gated=False, small=True),
 )

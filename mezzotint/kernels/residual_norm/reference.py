@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mezzotint.kernels.fp8 import Rows
+from mezzotint.kernels.fp8 import Product, Rows, numbers
 from mezzotint.kernels.rms_norm_modulate.reference import normed, rms_norm_modulate
 
 
 def residual_norm(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     weight: Tensor,
     eps: float,
     gate: Tensor | None = None,
@@ -21,12 +21,12 @@ def residual_norm(
     x and branch [T, D], weight [D], gate [S, D] float32 (already tanh) with index [T], or None
     for an ungated branch. float32 inside, rounded once to x's dtype.
     """
-    return normed(branch, weight, eps, gate, index).add_(x).to(x.dtype)
+    return normed(numbers(branch), weight, eps, gate, index).add_(x).to(x.dtype)
 
 
 def residual_norm_modulate(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     post_weight: Tensor,
     pre_weight: Tensor,
     eps: float,

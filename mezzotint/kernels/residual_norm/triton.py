@@ -15,8 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mezzotint.kernels.fp8 import Rows
+from mezzotint.kernels.fp8 import Product, Rows, scales
 from mezzotint.kernels.launch import Launch, check_rows
+from mezzotint.kernels.product.triton import scale_of
 from mezzotint.kernels.quantize_rows.triton import row_scale, to_fp8
 from mezzotint.kernels.rms_norm_modulate.triton import outputs, row_stride
 
@@ -27,7 +28,7 @@ DEFAULT = Launch(4, 4)
 
 def residual_norm(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     weight: Tensor,
     eps: float,
     gate: Tensor | None = None,
@@ -44,7 +45,7 @@ def residual_norm(
 
 def residual_norm_modulate(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     post_weight: Tensor,
     pre_weight: Tensor,
     eps: float,
@@ -58,14 +59,14 @@ def residual_norm_modulate(
 ) -> tuple[Tensor, Rows]:
     """The reference's operation on a GPU; `dtype` is both outputs', their own unless given."""
     y = torch.empty(x.shape, dtype=dtype or x.dtype, device=x.device)
-    h, values, scales = outputs(x, quantize, dtype)
-    _launch(x, branch, post_weight, pre_weight, eps, gate, scale, index, y, values, scales, launch)
+    h, values, h_scale = outputs(x, quantize, dtype)
+    _launch(x, branch, post_weight, pre_weight, eps, gate, scale, index, y, values, h_scale, launch)
     return y, h
 
 
 def _launch(
     x: Tensor,
-    branch: Tensor,
+    branch: Product,
     post_weight: Tensor,
     pre_weight: Tensor | None,
     eps: float,
@@ -77,6 +78,7 @@ def _launch(
     h_scale: Tensor | None,
     launch: Launch | None,
 ) -> None:
+    branch, branch_scale, branch_factor = scales(branch)
     check_rows(x=x, branch=branch, gate=gate, scale=scale)
     num_tokens, width = x.shape
     padded = width if h is None else h.shape[1]
@@ -86,6 +88,8 @@ def _launch(
     _residual_norm[(num_programs,)](
         x,
         branch,
+        branch_scale,
+        branch_factor,
         post_weight,
         pre_weight,
         gate,
@@ -134,6 +138,8 @@ def _factor(weight_ptr, table_ptr, column, WIDTH: tl.constexpr):
 def _residual_norm(
     x_ptr,
     branch_ptr,
+    branch_scale_ptr,
+    branch_factor_ptr,
     post_weight_ptr,
     pre_weight_ptr,
     gate_ptr,
@@ -163,18 +169,22 @@ def _residual_norm(
         pre = _factor(pre_weight_ptr, scale_ptr, column, WIDTH)
     x = tl.load(x_ptr + token * x_stride, mask=mask, other=0.0)
     branch = tl.load(branch_ptr + token * branch_stride, mask=mask, other=0.0)
+    branch_scale = scale_of(branch_scale_ptr, branch_factor_ptr, token)
     while token < num_tokens:
         after = token + num_programs
         coming = column < tl.where(after < num_tokens, WIDTH, 0)
         next_x = tl.load(x_ptr + after * x_stride, mask=coming, other=0.0)
         next_branch = tl.load(branch_ptr + after * branch_stride, mask=coming, other=0.0)
+        next_scale = scale_of(
+            branch_scale_ptr, branch_factor_ptr, tl.minimum(after, num_tokens - 1)
+        )
         if index_ptr is not None:
             segment = tl.load(index_ptr + token).to(tl.int64)
             if gate_ptr is not None:
                 post = _factor(post_weight_ptr, gate_ptr + segment * gate_stride, column, WIDTH)
             if scale_ptr is not None:
                 pre = _factor(pre_weight_ptr, scale_ptr + segment * scale_stride, column, WIDTH)
-        y = x.to(tl.float32) + _rms(branch.to(tl.float32), eps, WIDTH) * post
+        y = x.to(tl.float32) + _rms(branch.to(tl.float32) * branch_scale, eps, WIDTH) * post
         # The stream's own rounding: the next norm reads what the next block will read.
         y = y.to(y_ptr.dtype.element_ty)
         tl.store(y_ptr + token * WIDTH + column, y, mask=mask)
@@ -185,4 +195,4 @@ def _residual_norm(
                 tl.store(h_scale_ptr + token, scale)
                 h = to_fp8(h, scale)
             tl.store(h_ptr + token * PADDED + column, h, mask=column < PADDED)
-        token, x, branch = after, next_x, next_branch
+        token, x, branch, branch_scale = after, next_x, next_branch, next_scale

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache, partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from mezzotint.kernels import quantize_matrix
 from mezzotint.models.footprint import Footprint
-from mezzotint.models.materialize import Chooses, nothing
+from mezzotint.models.materialize import Chooses, Quantize, nothing
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
 from mezzotint.models.zimage.config import TransformerConfig
@@ -50,11 +51,15 @@ def footprint_of(
 
 def _bytes_of(network: nn.Module, fp8: Chooses, element: int) -> int:
     return sum(
-        parameter.numel() + 4 * parameter.shape[0]  # a float32 scale a row
-        if fp8(name)
-        else element * parameter.numel()
+        element * parameter.numel()
+        if (quantize := fp8(name)) is None
+        else parameter.numel() + 4 * _num_scales(quantize, parameter)
         for name, parameter in network.named_parameters()
     )
+
+
+def _num_scales(quantize: Quantize, weight: Tensor) -> int:
+    return 1 if quantize is quantize_matrix else weight.shape[0]
 
 
 def _work(

@@ -16,11 +16,13 @@ from torch.nn import functional
 
 from mezzotint.kernels import (
     Backend,
-    Fp8Rows,
+    Product,
     Rows,
+    Weight,
     attention,
     attention_fp8,
     linear,
+    product,
     qk_norm_rope,
     residual_norm,
     residual_norm_modulate,
@@ -52,12 +54,12 @@ class Block(nn.Module):
         self.eps = config.norm_eps
         self.attention_backend: Backend | None = None  # None: the table's choice
         self.attention_fp8 = False
-        self.qkv: Rows = nn.Parameter(torch.empty(3 * dim, dim))
+        self.qkv: Weight = nn.Parameter(torch.empty(3 * dim, dim))
         self.q_norm = nn.Parameter(torch.empty(config.head_dim))
         self.k_norm = nn.Parameter(torch.empty(config.head_dim))
-        self.out: Rows = nn.Parameter(torch.empty(dim, dim))
-        self.w13: Rows = nn.Parameter(torch.empty(2 * hidden, dim))
-        self.w2: Rows = nn.Parameter(torch.empty(dim, hidden))
+        self.out: Weight = nn.Parameter(torch.empty(dim, dim))
+        self.w13: Weight = nn.Parameter(torch.empty(2 * hidden, dim))
+        self.w2: Weight = nn.Parameter(torch.empty(dim, hidden))
         self.attention_norm1 = nn.Parameter(torch.empty(dim))
         self.attention_norm2 = nn.Parameter(torch.empty(dim))
         self.ffn_norm1 = nn.Parameter(torch.empty(dim))
@@ -67,7 +69,7 @@ class Block(nn.Module):
     def entry(self, m: Modulation | None) -> Entry:
         """What the block before must do for this one."""
         scale = m.scale_msa if m else None
-        return Entry(self.attention_norm1, scale, isinstance(self.qkv, Fp8Rows))
+        return Entry(self.attention_norm1, scale, _in_fp8(self.qkv))
 
     def forward(
         self, x: Tensor, h: Rows, seq: Sequence, m: Modulation | None, after: Entry | None
@@ -86,16 +88,15 @@ class Block(nn.Module):
             gate_msa,
             scale_mlp,
             seq.request,
-            quantize=isinstance(self.w13, Fp8Rows),
+            quantize=_in_fp8(self.w13),
         )
-        h = swiglu(linear(h, self.w13), quantize=isinstance(self.w2, Fp8Rows))
-        h = linear(h, self.w2)
+        branch = product(swiglu(product(h, self.w13), quantize=_in_fp8(self.w2)), self.w2)
         if after is None:
-            x = residual_norm(x, h, self.ffn_norm2, self.eps, gate_mlp, seq.request)
+            x = residual_norm(x, branch, self.ffn_norm2, self.eps, gate_mlp, seq.request)
             return x, x
         return residual_norm_modulate(
             x,
-            h,
+            branch,
             self.ffn_norm2,
             after.norm,
             self.eps,
@@ -105,7 +106,7 @@ class Block(nn.Module):
             quantize=after.quantize,
         )
 
-    def _attend(self, h: Rows, seq: Sequence) -> Tensor:
+    def _attend(self, h: Rows, seq: Sequence) -> Product:
         q, k, v = qk_norm_rope(
             linear(h, self.qkv),
             self.q_norm,
@@ -119,8 +120,9 @@ class Block(nn.Module):
             quantize=self.attention_fp8,
         )
         if self.attention_fp8:
-            return linear(attention_fp8(q, k, v, seq.segments), self.out)
-        return linear(attention(q, k, v, seq.segments, backend=self.attention_backend), self.out)
+            return product(attention_fp8(q, k, v, seq.segments), self.out)
+        y = attention(q, k, v, seq.segments, backend=self.attention_backend)
+        return product(y, self.out)
 
     def modulate(self, c: Tensor) -> Tensor:
         """c [R, 256], raw (no SiLU) -> [R, 4, D]: scale, gate, scale, gate of a Modulation."""
@@ -209,6 +211,10 @@ class Transformer(nn.Module):
         y = functional.layer_norm(x.float(), x.shape[-1:], eps=FINAL_NORM_EPS)
         y = y * (scale if scale.shape[0] == 1 else scale[request])
         return cast("Tensor", self.final(y.to(x.dtype)))
+
+
+def _in_fp8(weight: Weight) -> bool:
+    return not isinstance(weight, Tensor)
 
 
 def _through(

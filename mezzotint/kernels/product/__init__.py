@@ -1,0 +1,1 @@
+"""The product operation: reference.py is its truth and the CPU's path."""
