@@ -20,6 +20,7 @@ from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
 from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, Product, Rows, ScaledRows, Weight
 from mezzotint.kernels.group_norm_silu import reference as _group_norm_silu
+from mezzotint.kernels.layer_norm_modulate import reference as _layer_norm_modulate
 from mezzotint.kernels.linear import reference as _linear
 from mezzotint.kernels.product import reference as _product
 from mezzotint.kernels.product.reference import quantize_matrix
@@ -48,6 +49,7 @@ __all__ = [
     "flow_step",
     "group_norm_affine",
     "group_norm_silu",
+    "layer_norm_modulate",
     "linear",
     "product",
     "qk_norm_rope",
@@ -162,6 +164,17 @@ def group_norm_silu(
     from mezzotint.kernels.group_norm_silu import triton
 
     return triton.group_norm_silu(x, weight, bias, num_groups, eps, silu)
+
+
+def layer_norm_modulate(
+    x: Tensor, eps: float, scale: Tensor, index: Tensor | None = None
+) -> Tensor:
+    """Normalise each token of x [T, D] about its mean; scale it by its segment's row [S, D]."""
+    if not _on_gpu(x):
+        return _layer_norm_modulate.layer_norm_modulate(x, eps, scale, index)
+    from mezzotint.kernels.layer_norm_modulate import triton
+
+    return triton.layer_norm_modulate(x, eps, scale, index)
 
 
 def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Tensor:

@@ -22,6 +22,7 @@ from mezzotint.kernels.conv_window.cases import CASES as CONV_WINDOW
 from mezzotint.kernels.flow_step.cases import CASES as FLOW_STEP
 from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, ScaledRows
 from mezzotint.kernels.group_norm_silu.cases import CASES as GROUP_NORM_SILU
+from mezzotint.kernels.layer_norm_modulate.cases import CASES as LAYER_NORM_MODULATE
 from mezzotint.kernels.linear.cases import CASES as LINEAR
 from mezzotint.kernels.product.cases import CASES as PRODUCT
 from mezzotint.kernels.qk_norm_rope.cases import CASES as QK_NORM_ROPE
@@ -34,6 +35,7 @@ from mezzotint.kernels.to_pixels.cases import CASES as TO_PIXELS
 CASES: tuple[Case, ...] = (
     *QUANTIZE_ROWS,
     *RMS_NORM_MODULATE,
+    *LAYER_NORM_MODULATE,
     *RESIDUAL_NORM,
     *QK_NORM_ROPE,
     *SWIGLU,

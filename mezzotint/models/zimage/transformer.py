@@ -21,6 +21,7 @@ from mezzotint.kernels import (
     Weight,
     attention,
     attention_fp8,
+    layer_norm_modulate,
     linear,
     product,
     qk_norm_rope,
@@ -208,9 +209,7 @@ class Transformer(nn.Module):
         return torch.cat([*(cast("Block", b).modulate(c) for b in blocks), final[:, None]], 1)
 
     def _head(self, x: Tensor, request: Tensor, scale: Tensor) -> Tensor:
-        y = functional.layer_norm(x.float(), x.shape[-1:], eps=FINAL_NORM_EPS)
-        y = y * (scale if scale.shape[0] == 1 else scale[request])
-        return cast("Tensor", self.final(y.to(x.dtype)))
+        return cast("Tensor", self.final(layer_norm_modulate(x, FINAL_NORM_EPS, scale, request)))
 
 
 def _in_fp8(weight: Weight) -> bool:
