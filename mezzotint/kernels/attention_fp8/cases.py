@@ -15,18 +15,23 @@ from mezzotint.kernels.case import Case, draw
 from mezzotint.kernels.fp8 import saturate
 from mezzotint.kernels.segments import Segments
 
+# 128 registers let two programs of eight warps share a multiprocessor: the softmax of one runs
+# beside the products of the other.
 SWEEP = (
     Launch(128, 128, 8, 2),
     Launch(128, 128, 8, 3),
     Launch(128, 128, 8, 4),
     Launch(128, 128, 8, 3, wide=True),
     Launch(128, 64, 8, 3),
-    Launch(128, 64, 8, 4, wide=True),
+    Launch(128, 64, 8, 2, registers=128),
     Launch(128, 64, 8, 3, registers=128),
+    Launch(128, 64, 8, 4, registers=128),
+    Launch(128, 32, 8, 4),
     Launch(64, 128, 4, 2),
     Launch(64, 128, 4, 3),
     Launch(64, 64, 4, 3),
-    Launch(64, 64, 4, 4, wide=True),
+    Launch(64, 64, 4, 3, registers=128),
+    Launch(64, 64, 4, 3, wide=True),
 )
 
 

@@ -35,8 +35,6 @@ from mezzotint.kernels.segments import Segments
 LAUNCHES = {128: Launch(128, 128, 8, 3)}  # by the width of a head
 DEFAULT = Launch(64, 64, 4, 2)
 
-MIN_BOUNDS = 32  # bounds are read at once: fewer segments compile nothing new
-
 BLOCK_TL = tl.constexpr(BLOCK)
 FP8_MAX_TL = tl.constexpr(FP8_MAX)
 P_BITS_TL = tl.constexpr(P_BITS)
@@ -72,7 +70,6 @@ def attention_fp8(
         LOG2_E / head_dim**0.5,
         HEADS=num_heads,
         HEAD_DIM=head_dim,
-        BOUNDS=triton.next_power_of_2(max(num_segments + 1, MIN_BOUNDS)),
         TILE=launch.tile,
         KEYS=launch.keys,
         STAGES=launch.stages,
@@ -166,39 +163,28 @@ def _attention(
     scale,
     HEADS: tl.constexpr,
     HEAD_DIM: tl.constexpr,
-    BOUNDS: tl.constexpr,
     TILE: tl.constexpr,
     KEYS: tl.constexpr,
     STAGES: tl.constexpr,
     WIDE: tl.constexpr,
 ):
     head = tl.program_id(1)
-    row, start, end, owned = _find_rows(
-        tl.program_id(0), bounds_ptr, num_segments, num_tokens, BOUNDS, TILE
-    )
     column = head * HEAD_DIM
+    row, start, end, owned = _find_rows(
+        tl.program_id(0), bounds_ptr, num_segments, num_tokens, TILE
+    )
     exponents_ptr += head * tl.cdiv(num_tokens, BLOCK_TL)
     q = q_rows.load([row, column])
     top = tl.full((TILE,), float("-inf"), tl.float32)
     total = tl.zeros((TILE,), tl.float32)
     y = tl.zeros((TILE, HEAD_DIM), tl.float32)
-    first, last = start // KEYS * KEYS, (end - 1) // KEYS * KEYS  # turns lie on a grid of keys
-    full, full_end = tl.cdiv(start, KEYS) * KEYS, end // KEYS * KEYS
-    # At most two turns are shared with a neighbour, the first and the last: these are masked.
-    num_edges = (first < full).to(tl.int32) + ((last >= full_end) & (last >= full)).to(tl.int32)
-    edge = tl.where(first < full, first, last)
-    for _ in tl.range(0, tl.where(owned, num_edges, 0), num_stages=1):
-        key = edge + tl.arange(0, KEYS)
-        s = tl.dot(q, tl.trans(k_rows.load([edge, column])))
-        s = tl.where(((key >= start) & (key < end))[None, :], s, float("-inf"))
-        b = tl.load(exponents_ptr + edge // BLOCK_TL).to(tl.float32)
-        v = v_columns.load([column, edge])
-        top, total, y = _turn(s, b, v, top, total, y, scale, WIDE)
-        edge = last
-    full_end = tl.where(owned, full_end, full)
-    for n in tl.range(full, full_end, KEYS, num_stages=STAGES):
+    first = start // KEYS * KEYS  # v's blocks have one scale each: turns lie on their grid
+    for n in tl.range(first, tl.where(owned, end, first), KEYS, num_stages=STAGES):
         b = tl.load(exponents_ptr + n // BLOCK_TL).to(tl.float32)
         s = tl.dot(q, tl.trans(k_rows.load([n, column])))
+        if (n < start) | (n + KEYS > end):  # shared with a neighbour: the first and last at most
+            key = n + tl.arange(0, KEYS)
+            s = tl.where(((key >= start) & (key < end))[None, :], s, float("-inf"))
         top, total, y = _turn(s, b, v_columns.load([column, n]), top, total, y, scale, WIDE)
     y = y / tl.where(total > 0, total, 1.0)[:, None]
     rows = row + tl.arange(0, TILE)
@@ -222,19 +208,19 @@ def _turn(s, b, v, top, total, y, scale, WIDE: tl.constexpr):
 
 
 @triton.jit
-def _find_rows(
-    tile, bounds_ptr, num_segments, num_tokens, BOUNDS: tl.constexpr, TILE: tl.constexpr
-):
+def _find_rows(tile, bounds_ptr, num_segments, num_tokens, TILE: tl.constexpr):
     """A program's first row, its segment's start and end, and whether that is anybody's.
 
     What lies beyond the last bound is one segment more, which is nobody's; beyond that, row >= end.
     """
-    index = tl.arange(0, BOUNDS)
-    start = tl.load(bounds_ptr + index, mask=index <= num_segments, other=num_tokens)
-    end = tl.load(bounds_ptr + index + 1, mask=index < num_segments, other=num_tokens)
-    tiles = tl.cumsum((end - start + TILE - 1) // TILE, 0)
-    segment = tl.sum((tiles <= tile).to(tl.int32), 0)
-    before = tl.sum(tl.where(index == segment - 1, tiles, 0), 0)
-    start = tl.sum(tl.where(index == segment, start, 0), 0)
-    end = tl.sum(tl.where(index == segment, end, 0), 0)
-    return start + (tile - before) * TILE, start, end, segment < num_segments
+    row, start, end, owned = 0, 0, 0, num_segments < 0
+    for segment in tl.range(0, num_segments + 1, num_stages=1):
+        left = tl.load(bounds_ptr + segment)
+        right = tl.load(bounds_ptr + segment + 1, mask=segment < num_segments, other=num_tokens)
+        here = (tile >= 0) & (tile * TILE < right - left)
+        row = tl.where(here, left + tile * TILE, row)
+        start = tl.where(here, left, start)
+        end = tl.where(here, right, end)
+        owned = tl.where(here, segment < num_segments, owned)
+        tile -= tl.cdiv(right - left, TILE)  # from here on, below 0: found
+    return row, start, end, owned
