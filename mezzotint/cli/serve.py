@@ -173,6 +173,7 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
     from mezzotint.server.settings import Settings
     from mezzotint.server.source import RunnerSource
     from mezzotint.server.tuning import MAX_QUEUE, start_values
+    from mezzotint.workers.settle import settle
 
     path = locate(loaded.config.model)
     feed = ReplayFeed(read_recording(given.replay)) if given.replay is not None else None
@@ -195,6 +196,7 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
             running=start_values(config),
         )
         app = create_app(source, settings, history, feed)
+        source.when_open(lambda _: settle())  # all is imported by then
         url = run.address_of(listener) + root_path
         server = run.make_server(app, lambda: _announce(url, config.model, given.open_page))
         logs.configure()

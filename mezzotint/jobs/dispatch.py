@@ -115,11 +115,15 @@ class Dispatcher:
         with self._changed:
             if self._closed:
                 raise Cancelled("the server is closing")
-            excess = self._room.excess(terms.key_id, len(places))
-            if bounded and excess > 0:
-                raise self._room.full(terms.key_id, len(places), self._wait_s(excess))
+            if bounded:
+                self._need_room(terms.key_id, len(places))
             self._room.take(terms.key_id, len(places))
         return places
+
+    def need_room(self, key_id: str, num: int) -> None:
+        """QueueFullError when there is no room for so many now: a look, before any work is done."""
+        with self._changed:
+            self._need_room(key_id, num)
 
     def enter(self, places: Sequence[Place]) -> None:
         """Let admitted pictures wait for their turn."""
@@ -179,6 +183,11 @@ class Dispatcher:
         # The seed may have been drawn just now: the ticket's recipe is what will be made.
         pinned = replace(request, seed=recipe.seed)
         return Place(id=number, recipe=recipe, ask_cancel=self._cancel, request=pinned, entry=entry)
+
+    def _need_room(self, key_id: str, num: int) -> None:
+        excess = self._room.excess(key_id, num)
+        if excess > 0:
+            raise self._room.full(key_id, num, self._wait_s(excess))
 
     def _wait_s(self, excess: int) -> int:
         """Seconds until so many pictures were finished; the caller holds the lock."""

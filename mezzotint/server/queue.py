@@ -71,6 +71,7 @@ class Queue:
     async def submit(self, requests: Sequence[Request], terms: Terms) -> Feed:
         """Let all requests in, or none: RequestError, QueueFullError."""
         self.check(len(requests), terms.key_id)
+        self.line.need_room(terms.key_id, len(requests))  # refused here, it costs no thread's turn
         feed = Feed()
 
         def enter() -> None:

@@ -39,6 +39,7 @@ from mezzotint.workers.frames import (
     encode,
 )
 from mezzotint.workers.reporter import Reporter
+from mezzotint.workers.settle import settle
 
 MakeRunner = Callable[[str, OnLoad], Runner]
 
@@ -76,6 +77,7 @@ def _serve(channel: Channel, make_runner: MakeRunner) -> int:
         _tell_where(error)
         channel.send(encode(Refused(kind_of(error), message_of(error))))
         return _EXIT_REFUSED
+    settle()
     channel.send(encode(Ready(runner.provenance, runner.largest)))
     ready.set()
     _Desk(channel, runner).work(inbox)
