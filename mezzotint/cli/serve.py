@@ -76,7 +76,16 @@ MaxQueue = Annotated[
         show_default=False,
     ),
 ]
-
+StepsRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MIN-MAX",
+        help="Steps of pictures whose request names none: as many as the load allows. `off`: the "
+        "model's own number. Off unless an admin changed it.",
+        rich_help_panel=_SERVER,
+        show_default=False,
+    ),
+]
 Compat = Annotated[
     list[str] | None,
     typer.Option(
@@ -111,6 +120,7 @@ class _Given:
     root_path: str
     allowed_hosts: Sequence[str]
     max_queue: int | None
+    steps_range: str | None
     compat: Sequence[str]
     data_dir: Path | None
     open_page: bool
@@ -126,6 +136,7 @@ def serve(
     root_path: RootPath = "",
     allowed_host: AllowedHost = None,
     max_queue: MaxQueue = None,
+    steps_range: StepsRange = None,
     compat: Compat = None,
     data_dir: DataDir = None,
     open_page: Open = False,
@@ -154,6 +165,7 @@ def serve(
         root_path=root_path,
         allowed_hosts=allowed_host or (),
         max_queue=max_queue,
+        steps_range=steps_range,
         compat=compat or (),
         data_dir=data_dir,
         open_page=open_page,
@@ -192,7 +204,8 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
             root_path=root_path,
             compat=_checked_compat(given.compat),
             max_queue=given.max_queue or MAX_QUEUE,
-            fixed=_fixed(loaded, given.max_queue),
+            steps_range=_checked_range(given.steps_range),
+            fixed=_fixed(loaded, max_queue=given.max_queue, steps_range=given.steps_range),
             running=start_values(config),
         )
         app = create_app(source, settings, history, feed)
@@ -213,11 +226,11 @@ def _with_stored(loaded: LoadedConfig, database: Database) -> Config:
     return loaded.config.model_copy(update=changed)
 
 
-def _fixed(loaded: LoadedConfig, max_queue: int | None) -> frozenset[str]:
+def _fixed(loaded: LoadedConfig, **flags: object) -> frozenset[str]:
     """Settings that no admin may change over HTTP: their values were given here."""
-    given = {name for name, source in loaded.sources.items() if source != "default"}
+    named = {name for name, source in loaded.sources.items() if source != "default"}
     own = {"metadata"}  # of the server, whatever the configuration says of other commands
-    return frozenset(given - own | ({"max_queue"} if max_queue else set()))
+    return frozenset(named - own | {name for name, value in flags.items() if value is not None})
 
 
 def _announce(url: str, model: str | None, open_page: bool) -> None:
@@ -290,6 +303,17 @@ def _checked_compat(names: Iterable[str]) -> frozenset[str]:
         if name != "a1111":
             raise ConfigError(f"--compat {name!r} is not known; there is a1111")
     return frozenset(names)
+
+
+def _checked_range(text: str | None) -> str:
+    from mezzotint.server.open_steps import OFF, parse_range
+
+    text = OFF if text is None else text
+    try:
+        parse_range(text)
+    except ValueError as error:
+        raise ConfigError(f"--steps-range {error}") from error
+    return text
 
 
 def _checked_root(path: str) -> str:

@@ -16,10 +16,10 @@ from mezzotint.engine.stats import stage_totals
 from mezzotint.images.preview import encode_preview
 from mezzotint.server.feed import Look
 from mezzotint.server.results import Results
-from mezzotint.server.schema import GenerationRequest, StepBounds
+from mezzotint.server.schema import GenerationRequest
 from mezzotint.server.source import Served
 from mezzotint.server.translate import image_tokens, reported_quality
-from mezzotint.types import Format, Image
+from mezzotint.types import Format, Image, StepRange
 
 MEDIA = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg"}
 _STAGES = {
@@ -42,6 +42,7 @@ class Answer:
     base_steps: int  # what a quality counts from
     results: Results
     started: float  # seconds, monotonic
+    asked: StepRange | None  # by the call, or for it by the server's setting
 
     def document(self, images: Sequence[Image]) -> Response:
         """OpenAI's images response."""
@@ -98,8 +99,8 @@ class Answer:
 
     def _chosen(self, image: Image) -> dict[str, int]:
         """What the call left open of this picture."""
-        ranged = isinstance(self.call.steps, StepBounds)
-        return {"seed": image.recipe.seed} | ({"steps_given": image.recipe.steps} if ranged else {})
+        given = {} if self.asked is None else {"steps_given": image.recipe.steps}
+        return {"seed": image.recipe.seed} | given
 
     def _facts(self, images: Sequence[Image]) -> dict[str, Any]:
         recipe, spec = images[0].recipe, self.served.runner.spec
@@ -111,8 +112,8 @@ class Answer:
             "background": "opaque",
             "usage": self._usage(images),
         }
-        if isinstance(self.call.steps, StepBounds):
-            facts["steps_asked"] = self.call.steps.model_dump()
+        if self.asked is not None:
+            facts["steps_asked"] = {"min": self.asked.min, "max": self.asked.max}
         if self.call.safety_identifier is not None:
             facts["safety_identifier"] = self.call.safety_identifier
         if self.call.return_timings:

@@ -102,7 +102,7 @@ def _routers(parts: Parts) -> Iterator[APIRouter]:
         yield a1111_router(service)
     yield health_router(source)
     yield metrics_router(parts.metrics)
-    yield capabilities_router(source, parts.gpus, history=parts.history is not None)
+    yield capabilities_router(source, parts.gpus, parts.tuning, history=parts.history is not None)
     yield presets_router(source, parts.database)
     yield stats_router(parts.watcher, parts.queue, parts.database)
     yield inspect_router(source)

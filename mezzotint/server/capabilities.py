@@ -13,9 +13,10 @@ from mezzotint.engine.plan import Largest
 from mezzotint.models.catalogue import Catalogue
 from mezzotint.models.spec import Limits, ModelSpec
 from mezzotint.server.gpus import Gpus
-from mezzotint.server.schema import ERRORS
+from mezzotint.server.schema import ERRORS, StepBounds
 from mezzotint.server.settings import MAX_PICTURES
 from mezzotint.server.source import RunnerSource, Served
+from mezzotint.server.tuning import Tuning
 from mezzotint.types import Format
 from mezzotint.version import __version__
 
@@ -87,6 +88,10 @@ class DefaultsInfo(BaseModel):
     width: int = Field(description="px.")
     height: int = Field(description="px.")
     steps: int = Field(description="Denoise steps.")
+    steps_range: StepBounds | None = Field(
+        description="The server's own range, for requests that name neither steps nor a preset; "
+        "null: they get `steps`."
+    )
     guidance: float = Field(description="diffusers' meaning: 0 is off.")
     format: Format = Field(description="The file's format.")
 
@@ -126,17 +131,22 @@ class Capabilities(BaseModel):
     features: Features
 
 
-def capabilities_router(source: RunnerSource, gpus: Gpus, *, history: bool) -> APIRouter:
+def capabilities_router(
+    source: RunnerSource, gpus: Gpus, tuning: Tuning, *, history: bool
+) -> APIRouter:
     """One route; a 503 while the weights load."""
     responses: dict[int | str, dict[str, Any]] = {503: ERRORS[503], "default": ERRORS["default"]}
     router = APIRouter(prefix="/api/v1", tags=["capabilities"], responses=responses)
 
-    known = cache(describe)  # no more of it changes while a runner lives
+    known = cache(describe)  # nothing else of it changes while a runner lives
 
     @router.get("/capabilities", summary="What the model takes and where it runs")
     def read_capabilities() -> Capabilities:
-        served = source.get()
-        return known(served, served.runner.largest, gpus, history=history)
+        served, bounds = source.get(), tuning.now.open_steps
+        found = known(served, served.runner.largest, gpus, history=history)
+        open_steps = None if bounds is None else StepBounds(min=bounds.min, max=bounds.max)
+        defaults = found.defaults.model_copy(update={"steps_range": open_steps})
+        return found.model_copy(update={"defaults": defaults})
 
     return router
 
@@ -154,7 +164,12 @@ def describe(served: Served, largest: Largest, gpus: Gpus, *, history: bool) -> 
         ],
         limits=_limits(spec.limits, largest),
         defaults=DefaultsInfo(
-            width=width, height=height, steps=spec.steps, guidance=spec.guidance, format="png"
+            width=width,
+            height=height,
+            steps=spec.steps,
+            steps_range=None,
+            guidance=spec.guidance,
+            format="png",
         ),
         formats=list(FORMATS),
         prompts=_prompts(spec.catalogue),

@@ -11,8 +11,10 @@ from mezzotint.jobs.open_job import LiveJob
 from mezzotint.jobs.order import Order
 from mezzotint.jobs.store import Job, JobState
 from mezzotint.server.image_schema import ImageInfo, image_info
+from mezzotint.server.open_steps import with_open_steps
 from mezzotint.server.schema import StepBounds, Steps, fixed_steps, steps_range
 from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
+from mezzotint.server.tuning import Live
 from mezzotint.types import MAX_SEED, Format, MetadataLevel, Request
 
 ShownState = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -88,7 +90,7 @@ class JobRequest(BaseModel):
     width: int = Field(description="px.")
     height: int = Field(description="px.")
     steps: int = Field(description="Denoise steps; with a range the most, and each image says its.")
-    steps_asked: StepBounds | None = Field(description="The range, where one was asked for.")
+    steps_asked: StepBounds | None = Field(description="The range, where they were left open.")
     guidance: float = Field(description="diffusers' meaning, CFG - 1; 0 is off.")
     seed: int = Field(description="The first picture's; the others count up from it.")
     n: int = Field(description="Pictures.")
@@ -150,8 +152,8 @@ class Snapshot(BaseModel):
     complete: bool = Field(description="false: there are more; list the jobs.")
 
 
-def order_of(call: JobCall, metadata: MetadataLevel, own_preset: str | None = None) -> Order:
-    """The order that a call asks for; `metadata` is the server's own choice of it.
+def order_of(call: JobCall, live: Live, own_preset: str | None = None) -> Order:
+    """The order that a call asks for; what it leaves open is the server's to choose.
 
     `own_preset` names the caller's own that the call is filled from; else it names the model's.
     """
@@ -167,9 +169,9 @@ def order_of(call: JobCall, metadata: MetadataLevel, own_preset: str | None = No
         preset=call.preset if own_preset is None else None,
         previews=_PREVIEWS,
         format=call.format,
-        metadata=call.metadata or metadata,
+        metadata=call.metadata or live.metadata,
     )
-    return Order(request, call.n, own_preset)
+    return Order(with_open_steps(request, live.open_steps), call.n, own_preset)
 
 
 def stored_states(shown: ShownState | None) -> tuple[JobState, ...]:

@@ -95,7 +95,7 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
             call = call if own is None else fill_job(call, own)
             jobs.queue.check(call.n, terms.key_id)
             job = jobs.taker.submit(
-                order_of(call, jobs.tuning.now.metadata, call.preset if own else None),
+                order_of(call, jobs.tuning.now, call.preset if own else None),
                 key_id=terms.key_id,
                 priority=terms.priority,
                 deadline_s=terms.deadline_s,

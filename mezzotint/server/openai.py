@@ -136,11 +136,13 @@ async def _begin(
         if own is not None:
             call, base_steps = fill_call(call, own), own_steps(own) or spec.steps
         format = asked or (own and own.format) or "png"
-        requests = to_requests(call, spec, base_steps, format, service.tuning.now.metadata)
+        requests = to_requests(call, spec, base_steps, format, service.tuning.now)
         feed = await service.queue.submit(requests, terms)
     except MezzotintError as error:
         raise explain(error, http.state.request_id) from error
-    return Answer(call, http, served, format, base_steps, service.results, started), feed
+    open_steps = requests[0].steps_range
+    answer = Answer(call, http, served, format, base_steps, service.results, started, open_steps)
+    return answer, feed
 
 
 async def _collect(answer: Answer, feed: Feed) -> list[Image]:

@@ -59,7 +59,7 @@ def assemble(
 ) -> Parts:
     """Make the parts of a server over `source`; nothing is started yet."""
     tuning = Tuning(
-        Live(max_queue=settings.max_queue),
+        Live(max_queue=settings.max_queue, steps_range=settings.steps_range),
         None if history is None else history.gallery.database,
         fixed=settings.fixed,
         running=settings.running,
@@ -68,6 +68,7 @@ def assemble(
     gpus = Gpus()
     metrics = Metrics(source, queue, gpus)
     watcher = Watcher(feed or LiveFeed(source, queue, gpus))
+    source.when_open(lambda served: tuning.fit(served.runner.spec.limits.max_steps))
     source.when_open(lambda served: _open_line(served, queue, source, metrics))
     started: list[Started] = [source, watcher]
     closed: list[Closed] = [source, queue, watcher]

@@ -122,7 +122,7 @@ class GenerationRequest(BaseModel):
         None,
         description="Denoise steps, one forward each (two with guidance), up to the model's own "
         "limit, or {min, max}: each picture gets as many as the server's load allows when it "
-        "begins. Default: the preset's or the model's.",
+        "begins. Default: the preset's, the range of the server's setting, or the model's.",
     )
     num_inference_steps: _Steps | None = Field(
         None, description="Another name of steps, as in diffusers, vllm-omni and sglang."
@@ -164,7 +164,7 @@ class ImageData(BaseModel):
     url: str | None = Field(None, description="A signed link to the file.")
     seed: int = Field(description="The seed that makes this picture again.")
     steps_given: int | None = Field(
-        None, description="The steps that this picture got; only where a range was asked for."
+        None, description="The steps that this picture got; only where they were left open."
     )
 
 
@@ -208,7 +208,9 @@ class ImagesResponse(BaseModel):
     size: str = Field(description="WIDTHxHEIGHT in pixels.")
     quality: ReportedQuality = Field(description="What the steps come to.")
     steps: int = Field(description="Denoise steps of each picture; with a range, of the first.")
-    steps_asked: StepBounds | None = Field(None, description="The range, where one was asked for.")
+    steps_asked: StepBounds | None = Field(
+        None, description="The range, where the steps were left open."
+    )
     output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
     usage: Usage
@@ -238,7 +240,9 @@ class CompletedEvent(ImageData):
     size: str = Field(description="WIDTHxHEIGHT in pixels.")
     quality: ReportedQuality = Field(description="What the steps come to.")
     steps: int = Field(description="Denoise steps.")
-    steps_asked: StepBounds | None = Field(None, description="The range, where one was asked for.")
+    steps_asked: StepBounds | None = Field(
+        None, description="The range, where the steps were left open."
+    )
     output_format: Format = Field(description="The file's format.")
     background: Literal["opaque"]
     usage: Usage

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mezzotint.server.keys import Keyring, NoKeys
+from mezzotint.server.open_steps import OFF
 from mezzotint.server.tuning import MAX_QUEUE, Value
 
 MAX_PICTURES = 10  # of one request, as in OpenAI's contract
@@ -25,6 +26,7 @@ class Settings:
     compat: frozenset[str] = frozenset()  # other programs' APIs that are served: "a1111"
     root_path: str = ""  # where a reverse proxy mounts the server, as in /pictures
     max_queue: int = MAX_QUEUE  # pictures accepted and not finished
+    steps_range: str = OFF  # of requests that name no steps: off, or as 4-16
     fixed: frozenset[str] = frozenset()  # settings that no admin may change
     running: Mapping[str, Value] = field(default_factory=dict)  # those of the next start, as now
     results_s: int = 3600  # how long such a link is good

@@ -8,6 +8,7 @@ from mezzotint.models.recipe import series
 from mezzotint.models.spec import ModelSpec
 from mezzotint.samplers import flow_sigmas
 from mezzotint.server.errors import ApiError, invalid
+from mezzotint.server.open_steps import with_open_steps
 from mezzotint.server.schema import (
     GenerationRequest,
     Quality,
@@ -15,7 +16,8 @@ from mezzotint.server.schema import (
     fixed_steps,
     steps_range,
 )
-from mezzotint.types import Format, MetadataLevel, Recipe, Request
+from mezzotint.server.tuning import Live
+from mezzotint.types import Format, Recipe, Request
 
 _STEPS_RATIO: dict[Quality, float] = {
     "low": 0.5,
@@ -48,7 +50,7 @@ def to_requests(
     spec: ModelSpec,
     base_steps: int,
     format: Format,
-    metadata: MetadataLevel,
+    live: Live,
 ) -> list[Request]:
     """One engine request a picture, with consecutive seeds; RequestError beyond the limits.
 
@@ -68,9 +70,9 @@ def to_requests(
         preset=call.preset,
         previews=call.partial_images or 0,
         format=format,
-        metadata=metadata,
+        metadata=live.metadata,
     )
-    return series(request, call.n or 1, spec)
+    return series(with_open_steps(request, live.open_steps), call.n or 1, spec)
 
 
 def reported_quality(recipe: Recipe, base_steps: int, spec: ModelSpec) -> ReportedQuality:

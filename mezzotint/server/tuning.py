@@ -14,11 +14,12 @@ from mezzotint.config import Config, make
 from mezzotint.jobs import settings as stored_settings
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.dispatch import WAIT_TARGET_S
-from mezzotint.types import MetadataLevel, RequestError
+from mezzotint.server.open_steps import OFF, parse_range
+from mezzotint.types import ConfigError, MetadataLevel, RequestError, StepRange
 
 MAX_QUEUE = 64
 
-Kind = Literal["integer", "number", "choice", "text"]
+Kind = Literal["integer", "number", "choice", "text", "range"]
 Value = int | float | str
 _log = logging.getLogger(__name__)
 
@@ -28,12 +29,18 @@ class Live:
     """Settings that count from the next request on."""
 
     max_queue: int = MAX_QUEUE
+    steps_range: str = OFF  # or MIN-MAX
     wait_target_s: float = WAIT_TARGET_S
     results_mib: int = 256
     metadata: MetadataLevel = "minimal"  # prompts may be private, and these files travel
     keep_pictures: int = 0  # 0: all
     keep_days: float = 0.0
     keep_gib: float = 0.0
+
+    @property
+    def open_steps(self) -> StepRange | None:
+        """What a request gets that leaves its steps open; None: the model's own number."""
+        return parse_range(self.steps_range)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +73,23 @@ class Knob:
                 return value
             case "text", str() if value.isprintable() and 0 < len(value) <= (self.max or 0):
                 return value
+            case "range", str() if self._is_range(value):
+                return value
         raise RequestError(f"{self.name} must be {self._wanted()}")
 
     def _within(self, value: float) -> bool:
         return math.isfinite(value) and (self.min or 0) <= value <= (self.max or math.inf)
 
+    def _is_range(self, value: str) -> bool:
+        try:
+            bounds = parse_range(value)
+        except ValueError:
+            return False
+        return bounds is None or (self._within(bounds.min) and self._within(bounds.max))
+
     def _wanted(self) -> str:
+        if self.kind == "range":
+            return f"{OFF}, or the least and the most, {self.min:g} to {self.max:g}, such as 4-16"
         if self.kind == "choice":
             return f"one of {', '.join(self.choices)}"
         if self.kind == "text":
@@ -90,10 +108,19 @@ KNOBS = (
         max=10_000,
     ),
     Knob(
+        name="steps_range",
+        en="Steps of pictures whose request names neither steps nor a preset: off, the model's "
+        "own number; 4-16, as many of them as the load allows.",
+        zh="请求未指定步数与预设时的步数：off 为模型自身的步数；4-16 则在此范围内随负载取值。",
+        kind="range",
+        min=1,
+        max=1000,
+    ),
+    Knob(
         name="wait_target_s",
-        en="Seconds of work in the queue beyond which pictures that ask for a range of steps get "
-        "fewer; at twice as many, the fewest.",
-        zh="队列中的工作超过此秒数时，以步数范围请求的图片会得到较少的步数；达到两倍时取最少步数。",
+        en="Seconds of work in the queue beyond which pictures with a range of steps get fewer; at "
+        "twice as many, the fewest.",
+        zh="队列中的工作超过此秒数时，带步数范围的图片会得到较少的步数；达到两倍时取最少步数。",
         kind="number",
         min=0.1,
         max=3_600,
@@ -179,6 +206,7 @@ class Tuning:
         self._now_us = now_us
         self._lock = threading.Lock()
         self._watchers: list[Callable[[], None]] = []
+        self._most_steps: int | None = None  # the model's limit, once there is one
         self._stored = {} if database is None else stored_values(database)
         live: dict[str, Any] = {
             n: v for n, v in self._stored.items() if _BY_NAME[n].live and n not in fixed
@@ -203,6 +231,15 @@ class Tuning:
         if knob.live or self.is_fixed(knob):
             return self.active(knob)
         return self._stored.get(knob.name, self.active(knob))
+
+    def fit(self, most_steps: int) -> None:
+        """Hold ranges of steps to a model's limit from now on; ConfigError if they are beyond."""
+        self._most_steps = most_steps
+        problem = self._beyond(self.now.steps_range)
+        if problem is not None:
+            raise ConfigError(
+                f"{problem}; start it with --steps-range {OFF}, or a range that it takes"
+            )
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call back after each change, from the thread that made it."""
@@ -229,7 +266,18 @@ class Tuning:
             raise RequestError(
                 f"{name} was given when the server was started; leave it out there to change it"
             )
-        return knob.check(value)
+        checked = knob.check(value)
+        problem = self._beyond(str(checked)) if name == "steps_range" else None
+        if problem is not None:
+            raise RequestError(f"{problem}; give fewer")
+        return checked
+
+    def _beyond(self, text: str) -> str | None:
+        """What is wrong with a range for the model that is served, if something is."""
+        bounds, most = parse_range(text), self._most_steps
+        if bounds is None or most is None or bounds.max <= most:
+            return None
+        return f"steps_range {text} goes beyond the {most} steps that this model takes"
 
 
 def stored_values(database: Database) -> dict[str, Value]:

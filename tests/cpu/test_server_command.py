@@ -79,8 +79,13 @@ def test_stored_settings_count_where_nothing_else_gives_a_value(database: Databa
     loaded = load({"caption_cache_mib": 9}, {})
     config = command._with_stored(loaded, database)
     assert (config.producer, config.caption_cache_mib) == ("公司", 9)
-    assert command._fixed(loaded, None) == {"caption_cache_mib"}
-    assert command._fixed(load({}, {"MEZZOTINT_PRODUCER": "x"}), 5) == {"producer", "max_queue"}
+    assert command._fixed(loaded, max_queue=None) == {"caption_cache_mib"}
+    given = load({}, {"MEZZOTINT_PRODUCER": "x"})
+    assert command._fixed(given, max_queue=5, steps_range="off") == {
+        "producer",
+        "max_queue",
+        "steps_range",
+    }
 
 
 def test_keys_come_from_the_flag_and_the_environment(
@@ -197,5 +202,16 @@ def test_help_is_quick_and_complete() -> None:
     start = time.monotonic()
     text = CliRunner().invoke(app, ["serve", "--help"]).output
     assert time.monotonic() - start < 2
-    for option in ("--host", "--port", "--api-key", "--root-path", "--allowed-host", "--max-queue"):
+    options = ("--host", "--port", "--api-key", "--root-path", "--allowed-host")
+    for option in (*options, "--max-queue", "--steps-range"):
         assert option in text
+
+
+@pytest.mark.parametrize(
+    "text", ["4", "4-", "-4", "9-8", "0-8", "4 - 8", "4-8 ", "４-８", "", "on"]
+)
+def test_a_range_of_steps_that_is_none_is_refused_at_the_start(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--steps-range .*give off, or two numbers as 4-16"):
+        command._checked_range(text)
+    assert command._checked_range("4-8") == "4-8"
+    assert command._checked_range(None) == "off"

@@ -48,7 +48,8 @@ def test_every_setting_says_what_it_is(world: World) -> None:
         assert setting["value"] == setting["active"] == setting["default"]
         assert setting["about"]["en"].isascii()
         assert re.search("[\u4e00-\u9fff]", setting["about"]["zh"])
-        assert (setting["kind"] in ("integer", "number")) == (setting["min"] is not None)
+        numeric = setting["kind"] in ("integer", "number", "range")
+        assert numeric == (setting["min"] is not None)
         assert (setting["kind"] == "choice") == bool(setting["choices"])
 
 
@@ -145,6 +146,12 @@ def test_a_sweep_that_fails_is_tried_again(world: World, monkeypatch: pytest.Mon
         {"producer": ""},
         {"producer": "a\nb"},
         {"producer": "x" * 201},
+        {"steps_range": "on"},
+        {"steps_range": "9-8"},
+        {"steps_range": "0-8"},
+        {"steps_range": "4-1001"},
+        {"steps_range": "4-121"},  # the model takes 120
+        {"steps_range": 4},
         {"api_key": "k"},
         {"allowed_hosts": "evil.example"},
         {"max_queue": 5, "keep_gib": -1},

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 from fake_runner import FakeRunner
+from serving import serving, until
 from test_server_jobs import API, World, world_of
+
+from mezzotint.server.settings import Settings
+from mezzotint.server.tuning import Live, Tuning
+from mezzotint.types import ConfigError
 
 CALL = {"prompt": "a red apple", "width": 64, "height": 64, "seed": 7}
 RANGE = {"min": 2, "max": 12}
@@ -106,6 +111,51 @@ def test_a_preset_may_leave_the_steps_open(world: World) -> None:
     assert (kept["about"]["en"], kept["about"]["zh"]) == ("2 to 12 steps", "2 至 12 步")
     wrong = world.http.put(f"{API}/presets/x", json={"values": {"steps": {"min": 9, "max": 8}}})
     assert wrong.status_code == 400
+
+
+def test_a_range_set_by_the_operator_is_given_to_whoever_names_no_steps(world: World) -> None:
+    world.http.patch(f"{API}/settings", json={"steps_range": "2-12"}).raise_for_status()
+    under_load(world)
+    answer = call(world, None).json()
+    assert answer["steps_asked"] == RANGE
+    assert answer["data"][0]["steps_given"] == answer["steps"]
+    job = world.wait(world.post(**CALL | {"steps": None, "n": 4, "metadata": "full"})["id"])
+    assert (job["request"]["steps"], job["request"]["steps_asked"]) == (12, RANGE)
+    assert {image["request"]["steps"] for image in job["images"]} == {2}
+    data = world.http.get(job["images"][0]["file_url"]).content
+    assert b'"asked":{"steps":{"max":12,"min":2}}' in data
+    defaults = world.http.get(f"{API}/capabilities").json()["defaults"]
+    assert defaults["steps_range"] == RANGE
+    world.http.patch(f"{API}/settings", json={"steps_range": "off"}).raise_for_status()
+    assert "steps_asked" not in call(world, None).json()
+    assert world.http.get(f"{API}/capabilities").json()["defaults"]["steps_range"] is None
+
+
+@pytest.mark.parametrize(
+    ("more", "steps"),
+    [
+        ({"steps": 5}, 5),
+        ({"num_inference_steps": 5}, 5),
+        ({"quality": "high"}, 20),
+        ({"preset": "quick"}, 8),
+    ],
+    ids=str,
+)
+def test_it_changes_nothing_for_whoever_names_steps(
+    world: World, more: dict[str, Any], steps: int
+) -> None:
+    world.http.patch(f"{API}/settings", json={"steps_range": "2-3"}).raise_for_status()
+    answer = call(world, **{"steps": None} | more).json()
+    assert answer["steps"] == steps
+    assert "steps_asked" not in answer
+
+
+def test_a_range_beyond_the_model_stops_the_start() -> None:
+    settings = Settings(steps_range="4-121")
+    with serving(FakeRunner(), settings, wait=False) as running, running.client() as http:
+        until(lambda: http.get("/ready").json()["status"] == "failed")
+    with pytest.raises(ConfigError, match=r"4-121 goes beyond the 120 steps.*--steps-range off"):
+        Tuning(Live(steps_range="4-121"), None).fit(120)
 
 
 def test_clients_are_told_that_they_may(world: World) -> None:

@@ -26,6 +26,7 @@ from mezzotint.server.compat.a1111_schema import (
 )
 from mezzotint.server.errors import explain, invalid
 from mezzotint.server.keys import Caller
+from mezzotint.server.open_steps import with_open_steps
 from mezzotint.server.openai import ImagesService, json_only
 from mezzotint.server.queue import terms_of
 from mezzotint.server.schema import ERRORS
@@ -146,7 +147,7 @@ def _requests(call: Txt2Img, served: Served, service: ImagesService) -> list[Req
     n = (call.batch_size or 1) * (call.n_iter or 1)
     if n > MAX_PICTURES:
         raise invalid(f"batch_size times n_iter is {n}; at most {MAX_PICTURES}", "n_iter")
-    spec = served.runner.spec
+    spec, live = served.runner.spec, service.tuning.now
     guidance = from_cfg(call.cfg_scale)
     guided = (spec.guidance if guidance is None else guidance) > 0
     request = Request(
@@ -160,9 +161,9 @@ def _requests(call: Txt2Img, served: Served, service: ImagesService) -> list[Req
         guidance=guidance,
         seed=call.seed,
         previews=_LOOKS,
-        metadata=service.tuning.now.metadata,
+        metadata=live.metadata,
     )
-    return series(request, n, spec)
+    return series(with_open_steps(request, live.open_steps), n, spec)
 
 
 def _check(call: Txt2Img, served: Served) -> None:

@@ -35,6 +35,12 @@ test("steps are a number or a range, and come back as they went", () => {
   expect(fill(ranged, { seed: 4, width: null })).toEqual({ ...ranged, seed: 4 });
 });
 
+test("a server that leaves steps open by itself has the form begin with its range", () => {
+  const defaults = { ...MODEL.defaults, steps_range: { min: 4, max: 16 } };
+  const own = ownRecipe({ ...MODEL, defaults });
+  expect(toRequest(own).steps).toEqual({ min: 4, max: 16 });
+});
+
 test.each([
   [{}, true],
   [{ width: 1000 }, false],

@@ -19,17 +19,20 @@ export interface Recipe {
 
 export type Metadata = "full" | "minimal";
 
-/** The recipe that the model itself recommends, in a size that there is memory for. */
+/**
+ * The recipe that the model itself recommends, in a size that there is memory for, with the steps
+ * that the operator leaves open.
+ */
 export function ownRecipe(model: Capabilities): Recipe {
-  const { steps, guidance, format } = model.defaults;
+  const { steps, steps_range: open, guidance, format } = model.defaults;
   const { width, height } = model.sizes[0] ?? model.defaults;
   return {
     prompt: "",
     negative: "",
     width,
     height,
-    steps,
-    leastSteps: null,
+    steps: open?.max ?? steps,
+    leastSteps: open?.min ?? null,
     guidance,
     seed: -1,
     count: 1,
