@@ -26,11 +26,12 @@ class Rows:
     ladder: tuple[Row, ...]
     packing: tuple[Row, ...]
     kernels: tuple[Row, ...]
+    pipeline: tuple[Row, ...]
 
     @classmethod
     def of(cls, folder: Path = RESULTS) -> Rows:
         """From a folder of results; a file that is not there holds no rows."""
-        names = ("pictures", "ladder", "packing", "kernels")
+        names = ("pictures", "ladder", "packing", "kernels", "pipeline")
         paths = [folder / f"{name}.jsonl" for name in names]
         return cls(*(tuple(read([path] if path.is_file() else [])) for path in paths))
 
@@ -79,6 +80,11 @@ def _page(rows: Rows) -> Iterator[str]:
     )  # fmt: skip
     yield from _section(
         "Sharing a forward", tables.packing(rows.packing), "python -m bench.packing"
+    )
+    yield from _section(
+        "The pipeline around a forward",
+        tables.pipeline(rows.pipeline),
+        "python -m bench.pipeline --precision fp8",
     )
     yield "## The figures it set out from"
     yield ""

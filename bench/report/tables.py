@@ -24,6 +24,16 @@ TITLES = {
 }
 
 
+PIPELINES = {
+    "as it is": "three streams of one priority",
+    "one stream": "one stream for all stages",
+    "denoise first": "denoising has priority",
+    "others first": "encoding and decoding have priority",
+    "untold": "no timing events, nothing noted",
+    "watched": "a page watches: frames made four times a second",
+}
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Markdown lines: the head, a rule, the rows."""
     yield "| " + " | ".join(head) + " |"
@@ -151,6 +161,22 @@ def packing(rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
+def pipeline(rows: Sequence[Row]) -> Iterator[str]:
+    """Images a second of each kind of pipeline, newest of each, and against the engine as it is."""
+    found = {(r["precision"], r["workload"], r["kind"]): r for r in rows if "kind" in r}
+    if not found:
+        return
+    columns = list(dict.fromkeys((precision, workload) for precision, workload, _ in found))
+    kinds = list(dict.fromkeys(kind for _, _, kind in found))
+    yield from table(
+        ("", *(f"{precision}, {workload}" for precision, workload in columns)),
+        (
+            (PIPELINES.get(kind, kind), *(_pipeline(found.get((*c, kind))) for c in columns))
+            for kind in kinds
+        ),
+    )
+
+
 def kernels(rows: Sequence[Row]) -> Iterator[str]:
     """Every operation at the sizes of a 1024² picture, newest row of each."""
     newest = {(r["op"], r["case"]): r for r in rows if "op" in r and "fraction_of_limit" in r}
@@ -229,6 +255,14 @@ def _rate(results: Results, system: str, workload: Workload) -> str:
 def _cell(results: Results, system: str, workload: str, key: str, form: str) -> str:
     row = results.newest(system, workload)
     return "–" if row is None else form.format(row[key])
+
+
+def _pipeline(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    ratio = row["to_as_it_is"]
+    beside = "" if ratio is None or row["kind"] == "as it is" else f", {ratio - 1:+.1%}"
+    return f"{row['images_per_s']:.2f} images/s{beside}"
 
 
 def _rung(row: Row, workloads: Sequence[Workload]) -> list[str]:

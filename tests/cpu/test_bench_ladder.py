@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from bench import ladder, packing
+from bench import ladder, packing, pipeline
 from bench.ladder import NAMES, RUNGS, Rung, climb, line
 from mezzotint import Engine, kernels
 from mezzotint.kernels.attention import cuda as cuda_attention
@@ -72,6 +72,17 @@ def test_a_rung_that_fails_is_a_row() -> None:
     (row,) = climb([Rung("FP8", {"precision": "fp3"})], SMALL, "cpu", {})
     assert "fp3" in row["error"]
     assert "FAILED" in line(row)
+
+
+def test_every_kind_of_pipeline_makes_pictures_and_leaves_the_engine_as_it_was() -> None:
+    with Engine(device="cpu") as engine:
+        executor, recorder = engine._loop._executor, engine._loop._recorder
+        stages = executor._stages
+        rows = list(pipeline.compare(engine, SMALL[1], pipeline.KINDS, rounds=1))
+        assert (executor._stages, engine._loop._recorder) == (stages, recorder)
+    assert [row["kind"] for row in rows] == list(pipeline.KINDS)
+    assert all(row["images_per_s"] > 0 and row["to_as_it_is"] > 0 for row in rows)
+    assert "watched" in pipeline.line(rows[-1])
 
 
 def test_the_sweep_changes_what_shares_a_forward() -> None:
