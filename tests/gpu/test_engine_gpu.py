@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from mezzotint import Cancelled, Engine, Progress, Request
+from mezzotint.config import read_precision
 from mezzotint.engine.graphs import GraphCache
 
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+FP8_ATTENTION = pytest.param(
+    "fp8+attention",
+    marks=pytest.mark.skipif(
+        torch.cuda.is_available() and torch.cuda.get_device_capability()[0] != 9,
+        reason="needs Hopper",
+    ),
+)
 REQUESTS = [
     Request(prompt="a red apple on green grass", seed=1),
     Request(prompt="a blue car", seed=2, width=160, height=112, steps=6),
@@ -37,16 +46,16 @@ def on_cpu() -> list[np.ndarray]:
         return pictures(engine)
 
 
-@pytest.fixture(scope="module", params=["fp32", "bf16", "fp8"])
+@pytest.fixture(scope="module", params=["fp32", "bf16", "fp8", FP8_ATTENTION])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    with Engine(device="cuda", precision=request.param) as engine:
+    with Engine(device="cuda", **read_precision(request.param)) as engine:
         yield engine
 
 
 def test_pictures_equal_the_cpus(engine: Engine, on_cpu: list[np.ndarray]) -> None:
     ratios = [psnr(a, b) for a, b in zip(pictures(engine), on_cpu, strict=True)]
     print(engine.provenance.precision, [round(r, 1) for r in ratios])
-    least = {"fp32": 50.0, "bf16": 25.0, "fp8": 15.0}[engine.provenance.precision]
+    least = {"fp32": 50.0, "bf16": 25.0}.get(engine.provenance.precision, 15.0)
     assert min(ratios) >= least
 
 
@@ -57,8 +66,8 @@ def test_the_same_request_makes_the_same_bytes(engine: Engine) -> None:
 
 
 def test_graphs_replay_to_the_bytes_that_eager_makes(engine: Engine) -> None:
-    precision = engine.provenance.precision
-    with Engine(device="cuda", precision=precision, graphs=False) as eager:
+    precision = read_precision(engine.provenance.precision)
+    with Engine(device="cuda", graphs=False, **precision) as eager:
         expected = [ticket.result(120).data for ticket in eager.submit_all(REQUESTS)]
     for _ in range(3):  # eager, capture, replay: whatever this engine has seen before
         assert [t.result(120).data for t in engine.submit_all(REQUESTS)] == expected
@@ -128,10 +137,10 @@ def many(count: int) -> list[Request]:
     ]
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8", FP8_ATTENTION])
 def test_a_picture_in_any_company_equals_the_one_made_alone(precision: str) -> None:
     requests = many(24)
-    with Engine(device="cuda", precision=precision, pack_tflop=1e3) as engine:
+    with Engine(device="cuda", pack_tflop=1e3, **read_precision(precision)) as engine:
         alone = [engine.submit(request).result(120).pixels for request in requests]
         for _ in range(3):  # eager, recorded, replayed
             company = [t.result(120).pixels for t in engine.submit_all(requests)]

@@ -9,17 +9,18 @@ from bench.probes.forward import measure_forward
 from bench.probes.recording import recording
 from bench.probes.steady import measure_steady
 from mezzotint import Engine
+from mezzotint.config import read_precision
 from mezzotint.measure.workload import Workload, new_prompts, request_of
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 WORKLOAD = Workload("small", 128, 128, 8, 0.0)
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+@pytest.mark.parametrize("precision", ["bf16", "fp8", "fp8+attention"])
 def test_a_step_allocates_nothing_and_stops_no_host(precision: str) -> None:
-    if precision == "fp8" and torch.cuda.get_device_capability() < (8, 9):
-        pytest.skip("needs FP8")
-    with Engine(device="cuda", precision=precision) as engine:
+    if precision != "bf16" and torch.cuda.get_device_capability() < (9, 0):
+        pytest.skip("needs FP8 and, for attention, Hopper")
+    with Engine(device="cuda", **read_precision(precision)) as engine:
         row = measure_steady(engine, WORKLOAD, new_prompts())
     assert row["device_allocations_per_step"] == 0
     assert row["syncs_per_step"] == 0
