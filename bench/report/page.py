@@ -67,9 +67,8 @@ def _page(rows: Rows) -> Iterator[str]:
         command = f"python -m bench.pictures --workloads {workload.name}"
         yield from _section(title, tables.pictures(results, workload), command, "###")
     command = "python -m bench.pictures --workloads 512px-8-x1,…,512px-8-x16"
-    yield from _section(
-        "Images a second at 512²", tables.at_once(results), command, plot="throughput"
-    )
+    plot = "throughput" if len(tables.measured_at_once(results)) > 1 else None  # or no curve
+    yield from _section("Images a second at 512²", tables.at_once(results), command, plot=plot)
     command = "python -m bench.pictures --workloads forward-1024px,new-size-1024px,steady-1024px"
     yield from _section("Inside the engine", tables.inside(results), command)
     yield from _section("Fidelity", tables.fidelity(results), "mezzotint compare --a bf16 --b fp8")

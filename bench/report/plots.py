@@ -8,7 +8,7 @@ from pathlib import Path
 # matplotlib: the bench's extra alone; nothing that ships needs it.
 import matplotlib.pyplot as plt
 
-from bench.report.tables import TITLES
+from bench.report.tables import TITLES, measured_at_once
 from bench.results_table import Results
 from bench.rows import Row
 from bench.systems import NAMES
@@ -26,9 +26,9 @@ _STYLES = {
 
 def throughput(results: Results, path: Path) -> bool:
     """Images a second over how many are asked for at once; False: one number makes no curve."""
-    curves = {s: _curve(results, s) for s in NAMES if s in _STYLES}
-    if len({count for points in curves.values() for count, _ in points}) < 2:
+    if len(measured_at_once(results)) < 2:
         return False
+    curves = {s: _curve(results, s) for s in NAMES if s in _STYLES}
     figure, axis = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for system, points in curves.items():
         if points:

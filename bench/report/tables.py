@@ -72,9 +72,15 @@ def at_once(results: Results) -> Iterator[str]:
     if not systems:
         return
     head = ("at once", *(TITLES.get(s, s) for s in systems))
+    measured = measured_at_once(results)
     yield from table(
-        head, ([str(w.at_once), *(_rate(results, s, w) for s in systems)] for w in AT_ONCE)
+        head, ([str(w.at_once), *(_rate(results, s, w) for s in systems)] for w in measured)
     )
+
+
+def measured_at_once(results: Results) -> list[Workload]:
+    """The numbers of pictures at once that any system was asked for."""
+    return [w for w in AT_ONCE if any(results.newest(s, w.name) for s in NAMES)]
 
 
 def inside(results: Results) -> Iterator[str]:
