@@ -124,6 +124,17 @@ def test_from_keeps_the_recorded_precision_and_options_beside_it_win() -> None:
     assert provenance.precision == "fp32"
 
 
+def test_from_attends_as_it_was_attended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEZZOTINT_ATTENTION", "fp8")
+    made = generate("a cup", "--seed", "3", "--precision", "bf16", "--out", "a.png", *QUICK)
+    assert made.exit_code == 0, made.output
+    assert read(Path("a.png").read_bytes())[1].precision == "bf16+attention"
+    monkeypatch.delenv("MEZZOTINT_ATTENTION")
+    same = generate("--from", "a.png", "--out", "b.png")
+    assert "may differ" not in same.stderr
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
 def test_from_says_what_differs_and_does_it_all_the_same() -> None:
     Path("a.png").write_bytes(_made_elsewhere("mezzotint-small", 96))
     result = generate("--from", "a.png", "--out", "b.png", "--precision", "fp32")
