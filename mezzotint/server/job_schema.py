@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from mezzotint.jobs.images import StoredImage
 from mezzotint.jobs.open_job import LiveJob
@@ -12,7 +12,7 @@ from mezzotint.jobs.order import Order
 from mezzotint.jobs.store import Job, JobState
 from mezzotint.server.image_schema import ImageInfo, image_info
 from mezzotint.server.open_steps import with_open_steps
-from mezzotint.server.schema import StepBounds, Steps, fixed_steps, steps_range
+from mezzotint.server.schema import CALL, Prompt, StepBounds, Steps, fixed_steps, steps_range
 from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
 from mezzotint.server.tuning import Live
 from mezzotint.types import MAX_SEED, Format, MetadataLevel, Request
@@ -28,18 +28,9 @@ _Side = Annotated[int, Field(ge=16, le=8192)]
 class JobCall(BaseModel):
     """What to make. A field that is not listed is an error, never ignored."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        json_schema_extra={"examples": [{"prompt": "a red apple on green grass", "seed": 7}]},
-    )
+    model_config = CALL
 
-    prompt: _Text = Field(
-        min_length=1,
-        description="What to draw. The model's own limit, in tokens, is checked too; a prompt "
-        "that is too long is an error and is never cut.",
-    )
+    prompt: Prompt
     negative_prompt: _Text = Field(
         "", description="What to keep out; needs guidance above 0. Same limits as prompt."
     )

@@ -19,6 +19,22 @@ _Steps = Annotated[int, Field(ge=1, le=1000)]
 _Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 _Cfg = Annotated[float, Field(ge=1, le=101, allow_inf_nan=False)]
 
+CALL = ConfigDict(  # of what asks for pictures
+    extra="forbid",
+    strict=True,
+    frozen=True,
+    json_schema_extra={"examples": [{"prompt": "a red apple on green grass", "seed": 7}]},
+)
+Prompt = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_PROMPT_CHARACTERS,
+        description="What to draw. The model's own limit, in tokens, is checked too; a prompt "
+        "that is too long is an error and is never cut.",
+    ),
+]
+
 
 class StepBounds(BaseModel):
     """Steps left to the server: the fewer, the more work waits."""
@@ -52,18 +68,9 @@ class GenerationRequest(BaseModel):
     null means the default. A field that is not listed is an error, never ignored.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        frozen=True,
-        json_schema_extra={"examples": [{"prompt": "a red apple on green grass", "seed": 7}]},
-    )
+    model_config = CALL
 
-    prompt: _Text = Field(
-        min_length=1,
-        description="What to draw. The model's own limit, in tokens, is checked too; a prompt "
-        "that is too long is an error and is never cut.",
-    )
+    prompt: Prompt
     model: _Word | None = Field(
         None, description="A name that /v1/models lists; without one, the model that is served."
     )
