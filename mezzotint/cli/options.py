@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.models import OptionInfo
@@ -15,10 +15,10 @@ _WHAT, _MODEL, _PICTURE = "What to draw", "Model", "Picture"
 _OUTPUT, _MACHINE = "Output", "Machine"
 
 
-def _option(section: str, name: str, metavar: str | None, help_text: str) -> OptionInfo:
-    info: OptionInfo = typer.Option(
-        name, metavar=metavar, help=help_text, show_default=False, rich_help_panel=section
-    )
+def option(section: str, name: str, metavar: str | None, help_text: str, **more: Any) -> OptionInfo:
+    """An option in a section of the help, which says its own default; `more` goes to typer."""
+    shown = {"metavar": metavar, "help": help_text, "rich_help_panel": section}
+    info: OptionInfo = typer.Option(name, **shown | {"show_default": False} | more)
     return info
 
 
@@ -28,11 +28,11 @@ Prompts = Annotated[
 ]
 PromptsFile = Annotated[
     str | None,
-    _option(_WHAT, "--prompts", "FILE", "Read prompts from FILE, one a line; - is stdin."),
+    option(_WHAT, "--prompts", "FILE", "Read prompts from FILE, one a line; - is stdin."),
 ]
 From = Annotated[
     Path | None,
-    _option(
+    option(
         _WHAT,
         "--from",
         "FILE",
@@ -42,19 +42,17 @@ From = Annotated[
 
 Model = Annotated[
     str | None,
-    _option(
+    option(
         _MODEL, "--model", "PATH|ID", "Model folder, single file or pulled id. [default: bundled]"
     ),
 ]
 Variant = Annotated[
     str | None,
-    _option(
-        _MODEL, "--variant", "turbo|base", "Which Z-Image a single file holds; folders say it."
-    ),
+    option(_MODEL, "--variant", "turbo|base", "Which Z-Image a single file holds; folders say it."),
 ]
 Preset = Annotated[
     str | None,
-    _option(
+    option(
         _PICTURE,
         "--preset",
         "NAME",
@@ -62,80 +60,81 @@ Preset = Annotated[
     ),
 ]
 Size = Annotated[
-    str | None, _option(_PICTURE, "--size", "WxH", "Width x height in pixels, multiples of 16.")
+    str | None, option(_PICTURE, "--size", "WxH", "Width x height in pixels, multiples of 16.")
 ]
 Steps = Annotated[
     int | None,
-    _option(_PICTURE, "--steps", "N", "Denoise steps: one forward each, two with guidance."),
+    option(_PICTURE, "--steps", "N", "Denoise steps: one forward each, two with guidance."),
 ]
 Guidance = Annotated[
     float | None,
-    _option(
+    option(
         _PICTURE, "--guidance", "G", "diffusers' meaning: 0 is off; the usual CFG weight minus 1."
     ),
 ]
 GuidanceRescale = Annotated[
     float | None,
-    _option(
+    option(
         _PICTURE, "--guidance-rescale", "R", "Cap the guided norm at R x the unguided; 0: no cap."
     ),
 ]
 GuidanceTruncation = Annotated[
     float | None,
-    _option(_PICTURE, "--guidance-truncation", "T", "Guide until time T of 0 to 1; 1: to the end."),
+    option(_PICTURE, "--guidance-truncation", "T", "Guide until time T of 0 to 1; 1: to the end."),
 ]
 Negative = Annotated[
-    str | None, _option(_WHAT, "--negative", "TEXT", "What to keep out; needs guidance above 0.")
+    str | None, option(_WHAT, "--negative", "TEXT", "What to keep out; needs guidance above 0.")
 ]
 Seed = Annotated[
     int | None,
-    _option(_PICTURE, "--seed", "S", "0 to 2^63-1; -1 draws one and records it. [default: -1]"),
+    option(_PICTURE, "--seed", "S", "0 to 2^63-1; -1 draws one and records it. [default: -1]"),
 ]
 Count = Annotated[
     int,
-    typer.Option(
+    option(
+        _PICTURE,
         "--n",
-        metavar="N",
+        "N",
+        "Pictures of each prompt, with consecutive seeds.",
         min=1,
         max=MAX_PICTURES,
-        rich_help_panel=_PICTURE,
-        help="Pictures of each prompt, with consecutive seeds.",
+        show_default=True,
     ),
 ]
 
 Out = Annotated[
     str | None,
-    _option(_OUTPUT, "--out", "FILE|DIR|-", "File, folder, or - for stdout. [default: outputs/]"),
+    option(_OUTPUT, "--out", "FILE|DIR|-", "File, folder, or - for stdout. [default: outputs/]"),
 ]
-Force = Annotated[bool, _option(_OUTPUT, "--force", None, "Overwrite files that exist.")]
+Force = Annotated[bool, option(_OUTPUT, "--force", None, "Overwrite files that exist.")]
 FileFormat = Annotated[
     str | None,
-    _option(_OUTPUT, "--format", "png|webp|jpeg", "File format. [default: --out's, or png]"),
+    option(_OUTPUT, "--format", "png|webp|jpeg", "File format. [default: --out's, or png]"),
 ]
 Metadata = Annotated[
     str | None,
-    _option(
+    option(
         _OUTPUT,
         "--metadata",
         "full|minimal|none",
         "full: how it was made, and AI marks; minimal: marks only. [default: full]",
     ),
 ]
-Json = Annotated[bool, _option(_OUTPUT, "--json", None, "Print one JSON document instead of text.")]
-Profile = Annotated[bool, _option(_OUTPUT, "--profile", None, "Print what each stage took, in ms.")]
+Json = Annotated[bool, option(_OUTPUT, "--json", None, "Print one JSON document instead of text.")]
+Profile = Annotated[bool, option(_OUTPUT, "--profile", None, "Print what each stage took, in ms.")]
 Trace = Annotated[
     Path | None,
-    _option(_OUTPUT, "--trace", "FILE", "Write every span as JSON; ui.perfetto.dev opens it."),
+    option(_OUTPUT, "--trace", "FILE", "Write every span as JSON; ui.perfetto.dev opens it."),
 ]
-Quiet = Annotated[bool, _option(_OUTPUT, "--quiet", None, "No notes and no progress on stderr.")]
+Quiet = Annotated[bool, option(_OUTPUT, "--quiet", None, "No notes and no progress on stderr.")]
 
 Device = Annotated[
     str | None,
-    _option(_MACHINE, "--device", "auto|cpu|cuda", "Where to run. [default: a GPU if any]"),
+    option(_MACHINE, "--device", "auto|cpu|cuda", "Where to run. [default: a GPU if any]"),
 ]
 Precision = Annotated[
     str | None,
-    _option(
+    option(
         _MACHINE,
         "--precision",
         "auto|fp32|bf16|fp8",
@@ -144,17 +143,17 @@ Precision = Annotated[
 ]
 Memory = Annotated[
     str | None,
-    _option(_MACHINE, "--memory", "SIZE", "Memory to use, such as 12GiB. [default: what is free]"),
+    option(_MACHINE, "--memory", "SIZE", "Memory to use, such as 12GiB. [default: what is free]"),
 ]
 Deterministic = Annotated[
     bool | None,
-    typer.Option(
+    option(
+        _MACHINE,
         "--deterministic/--no-deterministic",
-        show_default=False,
-        rich_help_panel=_MACHINE,
-        help="Same bytes in any company; slower batches on a GPU. [default: no]",
+        None,
+        "Same bytes in any company; slower batches on a GPU. [default: no]",
     ),
 ]
 Threads = Annotated[
-    int | None, _option(_MACHINE, "--threads", "N", "CPU threads. [default: all cores]")
+    int | None, option(_MACHINE, "--threads", "N", "CPU threads. [default: all cores]")
 ]

@@ -10,11 +10,12 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from mezzotint.cli import options as opt
+from mezzotint.cli import server_options as srv
 from mezzotint.cli.bundled import note_bundled
 from mezzotint.cli.keys import DataDir
 from mezzotint.types import ConfigError
@@ -26,88 +27,6 @@ if TYPE_CHECKING:
     from mezzotint.server.keys import Keyring
     from mezzotint.server.run import Server
     from mezzotint.server.source import RunnerSource, Served
-
-_SERVER = "Server"
-
-Host = Annotated[
-    str,
-    typer.Option(metavar="ADDRESS", help="Where to listen.", rich_help_panel=_SERVER),
-]
-Port = Annotated[
-    int,
-    typer.Option(min=0, max=65535, help="0 takes any free one.", rich_help_panel=_SERVER),
-]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KEY",
-        help="For trials: others see it in `ps`. Better set MEZZOTINT_API_KEY.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
-RootPath = Annotated[
-    str,
-    typer.Option(
-        metavar="/PATH",
-        help="Where a reverse proxy mounts the server.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
-AllowedHost = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME",
-        help="A host name clients use; may be repeated. IP addresses and localhost always work.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
-MaxQueue = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        max=10_000,
-        help="Pictures accepted and not finished; beyond, clients are told to wait. 64 unless an "
-        "admin changed it.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
-StepsRange = Annotated[
-    str | None,
-    typer.Option(
-        metavar="MIN-MAX",
-        help="Steps of pictures whose request names none: as many as the load allows. `off`: the "
-        "model's own number. Off unless an admin changed it.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
-Compat = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME",
-        help="Another program's API to serve too: a1111. May be repeated.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
-Open = Annotated[
-    bool,
-    typer.Option("--open", help="Open the web page in the browser.", rich_help_panel=_SERVER),
-]
-Replay = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Show recorded stats, labelled as such, in place of this server's own.",
-        rich_help_panel=_SERVER,
-        show_default=False,
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,17 +49,17 @@ class _Given:
 def serve(
     model: opt.Model = None,
     variant: opt.Variant = None,
-    host: Host = "127.0.0.1",
-    port: Port = 7860,
-    api_key: ApiKey = None,
-    root_path: RootPath = "",
-    allowed_host: AllowedHost = None,
-    max_queue: MaxQueue = None,
-    steps_range: StepsRange = None,
-    compat: Compat = None,
+    host: srv.Host = "127.0.0.1",
+    port: srv.Port = 7860,
+    api_key: srv.ApiKey = None,
+    root_path: srv.RootPath = "",
+    allowed_host: srv.AllowedHost = None,
+    max_queue: srv.MaxQueue = None,
+    steps_range: srv.StepsRange = None,
+    compat: srv.Compat = None,
     data_dir: DataDir = None,
-    open_page: Open = False,
-    replay: Replay = None,
+    open_page: srv.Open = False,
+    replay: srv.Replay = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
     memory: opt.Memory = None,
