@@ -8,7 +8,6 @@ its pass over v; q and k come to it in e4m3.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +23,7 @@ from mezzotint.kernels import attention_fp8
 from mezzotint.kernels.attention import cuda
 from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.kernels.fp8 import saturate
+from mezzotint.kernels.harness import graph_ms
 from mezzotint.kernels.segments import Segments
 
 HEADS, HEAD_DIM, CALLS = 30, 128, 8
@@ -77,7 +77,7 @@ def _row(lengths: tuple[int, ...], backend: str) -> dict[str, Any]:
     segments = Segments.of(lengths, device)
     run = _attention(backend, q, k, v, segments)
     try:
-        ms = _graph_ms(run)
+        ms = _call_ms(run)
         y = run()
     except Exception as error:  # a backend that cannot do it is a row that says so
         return row | {"failed": f"{type(error).__name__}: {error}"}
@@ -98,23 +98,16 @@ def _attention(
     return partial(cuda.attention, q, k, v, segments, backend=cast("Backend", backend))
 
 
-def _graph_ms(run: Callable[[], Tensor]) -> float:
+def _call_ms(run: Callable[[], Tensor]) -> float:
     for _ in range(3):
         run()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         kept = [run() for _ in range(CALLS)]
-    times = []
-    for _ in range(12):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
+    ms = graph_ms(graph, 10)
     del kept
-    return statistics.median(times[2:]) / CALLS
+    return ms / CALLS
 
 
 if __name__ == "__main__":

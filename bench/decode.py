@@ -8,7 +8,6 @@ it is made. The last column is how far the picture is from the whole one's.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +18,12 @@ from torch import Tensor
 
 from bench.environment import environment, need_gpu
 from bench.rows import append
+from mezzotint.kernels.harness import graph_ms
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.zimage.decode import strip_rows
 
 ROWS = (None, 16, 32, 64, 128, 256)
-REPEATS = 15
+REPEATS = 12
 GPU = torch.device("cuda", 0)
 
 
@@ -93,17 +93,10 @@ def _replay(decoder: Decoder, latent: Tensor, rows: int | None) -> tuple[float, 
     with torch.cuda.graph(graph):
         picture = decoder(latent, rows)
     peak_bytes = torch.cuda.max_memory_allocated() - before
-    times: list[float] = []
-    for _ in range(REPEATS):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
+    ms = graph_ms(graph, REPEATS)
     del graph, picture
     torch.cuda.empty_cache()
-    return statistics.median(times[3:]), peak_bytes
+    return ms, peak_bytes
 
 
 if __name__ == "__main__":

@@ -7,28 +7,24 @@ therefore everything but the drawing. `pictures` draws, with the bundled model.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import json
-import os
 import random
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bench.environment import described
+from bench import promises
 from bench.load import Answer, Caller, closed_loop, open_loop, quantile_ms
-from bench.rows import append
 from bench.server import ServerProcess, drawing, get, patch, pretending
 
 PICTURE_S = 0.05
@@ -76,22 +72,12 @@ FULL = Size(
 
 
 def main() -> int:
-    options = _options()
-    size = SHORT if options.short else FULL
-    about = {
-        "command": " ".join(["python -m bench.serve", *sys.argv[1:]]),
-        "commit": described(),
-        "cores": os.cpu_count(),
-        "load_before": round(os.getloadavg()[0], 1),  # of the machine: others may use it
-    }
-    missed = False
-    for name in options.names:
-        with tempfile.TemporaryDirectory() as folder:
-            row = about | {"name": name} | MEASUREMENTS[name](Path(folder) / "data", size)
-        print(json.dumps(row), flush=True)
-        missed |= not row["met"]
-        append(options.out, row)
-    return int(missed and options.strict)
+    measures = {name: partial(_sized, measure) for name, measure in MEASUREMENTS.items()}
+    return promises.run("bench.serve", __doc__, measures)
+
+
+def _sized(measure: Callable[[Path, Size], Row], folder: Path, short: bool) -> Row:
+    return measure(folder / "data", SHORT if short else FULL)
 
 
 def overhead(data: Path, size: Size) -> Row:
@@ -384,15 +370,6 @@ def _rate(answers: list[Answer], status: int = 200) -> float:
 
 def _all_made(answers: list[Answer]) -> bool:
     return all(answer.status == 200 for answer in answers)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.serve", description=__doc__)
-    parser.add_argument("names", nargs="+", choices=sorted(MEASUREMENTS))
-    parser.add_argument("--short", action="store_true", help="seconds instead of minutes")
-    parser.add_argument("--strict", action="store_true", help="exit 1 when a limit is missed")
-    parser.add_argument("--out", type=Path, help="append JSON rows to this file")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

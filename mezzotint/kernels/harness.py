@@ -161,13 +161,8 @@ def measure_ceilings(device: torch.device) -> Ceilings:
     return Ceilings(2 * source.nbytes / copy_ms * 1e3, 2 * 8192**3 / product_ms * 1e3)
 
 
-def _replay_ms(run: Operation, sets: list[tuple[Any, ...]], repeats: int) -> float:
-    for inputs in sets[:2]:  # compiles, and makes what libraries make on their first call
-        run(*inputs)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        outputs = [run(*inputs) for inputs in sets]  # kept: each set writes memory of its own
+def graph_ms(graph: torch.cuda.CUDAGraph, repeats: int) -> float:
+    """Median time of a replay, after three that do not count."""
     for _ in range(3):
         graph.replay()
     times: list[float] = []
@@ -178,9 +173,19 @@ def _replay_ms(run: Operation, sets: list[tuple[Any, ...]], repeats: int) -> flo
         end.record()
         end.synchronize()
         times.append(start.elapsed_time(end))
+    return float(statistics.median(times))
+
+
+def _replay_ms(run: Operation, sets: list[tuple[Any, ...]], repeats: int) -> float:
+    for inputs in sets[:2]:  # compiles, and makes what libraries make on their first call
+        run(*inputs)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = [run(*inputs) for inputs in sets]  # kept: each set writes memory of its own
+    ms = graph_ms(graph, repeats)
     del outputs
-    median: float = statistics.median(times)
-    return median
+    return ms
 
 
 @contextmanager
