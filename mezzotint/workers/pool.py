@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, Self
 
 from mezzotint.engine.plan import Largest
@@ -38,25 +38,14 @@ from mezzotint.workers.frames import (
 )
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.picture import read_image, read_progress
-from mezzotint.workers.placement import Seat, Waiting, place
+from mezzotint.workers.placement import Waiting, place
 from mezzotint.workers.spawn import Launch
 from mezzotint.workers.watch import Watch
-from mezzotint.workers.worker import Job, Worker, WorkerBroken, WorkerState
+from mezzotint.workers.worker import Job, Worker, WorkerBroken, WorkerStatus
 
 PoolState = Literal["loading", "ready", "restarting", "failed", "closed"]
 
 _WATCH_S = 0.25
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStatus:
-    """One worker, as shown to an operator."""
-
-    index: int
-    state: WorkerState
-    running: int
-    restarts: int
-    error: str | None  # why it is failed, or was last replaced
 
 
 class Pool:
@@ -129,16 +118,7 @@ class Pool:
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Every worker's state."""
         with self._lock:
-            return tuple(
-                WorkerStatus(
-                    index=worker.index,
-                    state=worker.state,
-                    running=len(worker.running),
-                    restarts=worker.restarts,
-                    error=str(worker.error) if worker.error is not None else None,
-                )
-                for worker in self._workers
-            )
+            return tuple(worker.status() for worker in self._workers)
 
     def submit(self, request: Request) -> HeldTicket:
         """Check a request and queue it. RequestError when it is outside the model's limits.
@@ -269,7 +249,7 @@ class Pool:
 
     def _place(self) -> None:
         """Give waiting requests to workers that have room; the caller holds the lock."""
-        seats = [_seat(worker) for worker in self._workers if worker.state == "ready"]
+        seats = [worker.seat() for worker in self._workers if worker.state == "ready"]
         most = 2 * sum(worker.launch.depth for worker in self._workers)
         queue = {job.ticket.id: job for job in itertools.islice(self._pending, most)}
         for number, index in place([job.waiting for job in queue.values()], seats):
@@ -285,7 +265,7 @@ class Pool:
 
     def _progress(self, worker: Worker, frame: Progressed) -> None:
         with self._lock:
-            job = _running(worker, frame.id)
+            job = worker.job(frame.id)
             worker.pace.note(frame.stage, job.step_cost, time.monotonic())
         progress = read_progress(worker, job, frame)
         try:
@@ -296,7 +276,7 @@ class Pool:
 
     def _finish(self, worker: Worker, frame: Finished) -> None:
         with self._lock:
-            job = _running(worker, frame.id)
+            job = worker.job(frame.id)
         image = read_image(worker, job, frame)
         self._release(worker, job)
         with self._lock:
@@ -307,7 +287,7 @@ class Pool:
     def _fail(self, worker: Worker, frame: Failed) -> None:
         error = error_of(frame.kind, frame.message)
         with self._lock:
-            job = _running(worker, frame.id)
+            job = worker.job(frame.id)
             if frame.kind == "device":  # the job stays with the worker, to be lost with it
                 raise WorkerBroken(f"lost its device ({frame.message})")
         again = frame.kind == "resource" and not (job.waiting.suspect or job.cancelled)
@@ -377,21 +357,3 @@ class Pool:
                     reason = worker.overdue(time.monotonic())
                     if reason is not None:
                         worker.kill(reason)
-
-
-def _seat(worker: Worker) -> Seat:
-    jobs = worker.running.values()
-    return Seat(
-        worker=worker.index,
-        room=worker.launch.depth - len(jobs),
-        load=sum(job.waiting.cost for job in jobs),
-        empty=not jobs,
-        suspect=any(job.waiting.suspect for job in jobs),
-    )
-
-
-def _running(worker: Worker, number: int) -> Job:
-    job = worker.running.get(number)
-    if job is None:
-        raise FrameError(f"it spoke of request {number}, which it does not have")
-    return job

@@ -30,7 +30,7 @@ from mezzotint.workers.frames import (
     encode,
 )
 from mezzotint.workers.pace import Pace, Policy
-from mezzotint.workers.placement import Waiting
+from mezzotint.workers.placement import Seat, Waiting
 from mezzotint.workers.spawn import Launch, describe_exit, spawn
 
 WorkerState = Literal["loading", "ready", "restarting", "failed", "closed"]
@@ -71,6 +71,17 @@ class Owner(Protocol):
         ...
 
     def on_lost(self, worker: Worker, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """One worker, as shown to an operator."""
+
+    index: int
+    state: WorkerState
+    running: int
+    restarts: int
+    error: str | None  # why it is failed, or was last replaced
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +162,33 @@ class Worker:
         if now - self.pace.last <= patience:
             return None
         return f"made no step for {patience:.0f} s"
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            index=self.index,
+            state=self.state,
+            running=len(self.running),
+            restarts=self.restarts,
+            error=str(self.error) if self.error is not None else None,
+        )
+
+    def seat(self) -> Seat:
+        """What it has room for."""
+        jobs = self.running.values()
+        return Seat(
+            worker=self.index,
+            room=self.launch.depth - len(jobs),
+            load=sum(job.waiting.cost for job in jobs),
+            empty=not jobs,
+            suspect=any(job.waiting.suspect for job in jobs),
+        )
+
+    def job(self, number: int) -> Job:
+        """The one that it speaks of; FrameError where it does not have it."""
+        job = self.running.get(number)
+        if job is None:
+            raise FrameError(f"it spoke of request {number}, which it does not have")
+        return job
 
     def _run(self) -> None:
         while not self._closing and self.state != "failed":
