@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from mezzotint.models.footprint import Footprint
 from mezzotint.models.spec import PREVIEW_SCALE, Limits, ModelSpec, SlotShapes
-from mezzotint.types import Precision, RequestError, ResourceError
+from mezzotint.types import Precision, Recipe, RequestError, ResourceError
 
 MAX_GRAPH_BYTES = 2 * 2**30  # graphs beyond that are of shapes that hardly come twice
 
@@ -39,6 +39,16 @@ class Largest:
 
     plain: int
     guided: int
+
+    def check(self, recipe: Recipe) -> None:
+        """RequestError for a picture that is larger."""
+        pixels, most = recipe.width * recipe.height, self.guided if recipe.guided else self.plain
+        if pixels > most:
+            kind = " with guidance" if recipe.guided else ""
+            raise RequestError(
+                f"{recipe.width}x{recipe.height} is {pixels} pixels and there is memory for "
+                f"{most}{kind}; ask for a smaller size, or start the server with more --memory"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,7 +107,8 @@ class Dispatcher:
     ) -> list[Place]:
         """Check requests and give them room; the caller lets them `enter`, or `leave`.
 
-        RequestError outside the model's limits; QueueFullError when there is no room for all.
+        RequestError outside the model's limits, or beyond the runner's memory; QueueFullError when
+        there is no room for all.
         """
         places = [self._place(request, terms) for request in requests]
         for text in {text for r in requests for text in (r.prompt, r.negative_prompt)}:
@@ -171,6 +172,7 @@ class Dispatcher:
 
     def _place(self, request: Request, terms: Terms) -> Place:
         recipe = resolve(request, self.spec)
+        self._supply.runner.largest.check(recipe)
         number = next(self._ids)
         deadline = math.inf if terms.deadline_s is None else time.monotonic() + terms.deadline_s
         entry = Entry(

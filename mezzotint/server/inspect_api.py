@@ -112,7 +112,8 @@ def _problem(found: FoundRequest, source: RunnerSource) -> str | None:
         return None
     values: dict[str, Any] = found.model_dump()
     try:
-        resolve(PictureRequest(**values), served.runner.spec)
+        recipe = resolve(PictureRequest(**values), served.runner.spec)
+        served.runner.largest.check(recipe)
     except RequestError as error:
         return str(error)
     return None

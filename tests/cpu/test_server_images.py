@@ -31,14 +31,14 @@ ADMIN = {"Authorization": "Bearer k-admin"}
 
 
 class World:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, runner: FakeRunner | None = None) -> None:
         self.files = Files(folder / "outputs", folder / "thumbnails")
         self.gallery = Gallery(Database(folder / "history.sqlite3"), self.files)
         database = self.gallery.database
         self.key, token = database.write(keys.add, "alice", "user", 1)
         self.user = {"Authorization": f"Bearer {token}"}
         self.ring = StoredKeys(database, FixedKeys(["k-admin"]))
-        self.runner = FakeRunner()
+        self.runner = runner or FakeRunner()
         source = RunnerSource(lambda: Served(self.runner, count_tokens))
         settings = Settings(keys=self.ring, root_path="/pics", allowed_hosts=("testserver",))
         self.app = create_app(source, settings, history=History(self.gallery))

@@ -16,7 +16,7 @@ from test_server_images import ADMIN, World
 from test_server_metrics import FakeNvml
 
 from mezzotint.config import Config
-from mezzotint.engine.plan import Budget, Wanted, make_plan
+from mezzotint.engine.plan import Budget, Largest, Wanted, make_plan
 from mezzotint.models.find import describe_random_weights, random_footprints
 from mezzotint.models.locate import BUNDLED
 from mezzotint.models.zimage.model import spec_of
@@ -184,3 +184,21 @@ def test_without_a_history_there_are_the_models_alone() -> None:
         body = json.dumps({"values": {}})
         answer = http.put(f"{PRESETS}/x", content=body, headers=ADMIN)
         assert answer.status_code in (404, 405)
+
+
+def test_what_memory_is_too_small_for_is_refused_at_the_door(tmp_path: Path) -> None:
+    world = World(tmp_path, FakeRunner(largest=Largest(128 * 128, 64 * 64)))
+    with world.http:
+        until(lambda: world.http.get("/ready").status_code == 200)
+        for guidance, side, most in ((0.0, 144, 128), (1.5, 80, 64)):
+            job = {"prompt": "a", "width": side, "height": side, "guidance": guidance}
+            call = {"prompt": "a", "size": f"{side}x{side}", "guidance_scale": guidance}
+            for path, body in (("/api/v1/jobs", job), ("/v1/images/generations", call)):
+                answer = world.http.post(path, json=body)
+                assert answer.status_code == 400
+                said = answer.json()["error"]["message"]
+                assert said.startswith(f"{side}x{side} is {side**2} pixels and there is memory for")
+                assert f"{most**2}{' with guidance' if guidance else ''}; ask for" in said
+            allowed = {"width": most, "height": most, "steps": 1}
+            assert world.http.post("/api/v1/jobs", json=job | allowed).status_code == 202
+    world.ring.close()
