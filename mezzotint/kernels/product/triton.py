@@ -9,6 +9,7 @@ import triton.language as tl
 @triton.jit
 def scale_of(scale_ptr, factor_ptr, token):
     """What a row is still to be multiplied by; 1 where nothing waits."""
-    if scale_ptr is None:
-        return tl.full((), 1.0, tl.float32)
-    return tl.load(scale_ptr + token) * tl.load(factor_ptr)
+    scale = tl.full((), 1.0, tl.float32)
+    if scale_ptr is not None:
+        scale = tl.load(scale_ptr + token) * tl.load(factor_ptr)
+    return scale
