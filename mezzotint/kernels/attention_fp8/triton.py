@@ -32,7 +32,7 @@ from mezzotint.kernels.attention_fp8.reference import (
 from mezzotint.kernels.fp8 import FP8, FP8_MAX
 from mezzotint.kernels.segments import Segments
 
-LAUNCHES = {128: Launch(128, 64, 8, 3, registers=128)}  # by the width of a head
+LAUNCHES = {128: Launch(64, 128, 4, 3)}  # by the width of a head
 DEFAULT = Launch(64, 64, 4, 2)
 
 BLOCK_TL = tl.constexpr(BLOCK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Rows
 from functools import lru_cache
@@ -14,35 +14,14 @@ from mezzotint.kernels import Segments
 from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.shared.transfer import to_device
 from mezzotint.models.spec import EncodeRow, Replay, SlotBuffers
+from mezzotint.models.zimage.captions import CaptionCache, Ids
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.layout import Sequence, padded
 from mezzotint.models.zimage.patches import VAE_FACTOR, patchify
 from mezzotint.models.zimage.rope import caption_positions, rope_tables
 from mezzotint.models.zimage.transformer import Transformer
 
-Ids = tuple[int, ...]
 BATCH_SIZES = (8, 4, 2, 1)
-
-
-class CaptionCache:
-    """Refined captions by token ids; the least recently used leave when the budget is full."""
-
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
-        self._bytes = 0
-        self._captions: OrderedDict[Ids, Tensor] = OrderedDict()
-
-    def get(self, ids: Ids) -> Tensor | None:
-        if ids in self._captions:
-            self._captions.move_to_end(ids)
-        return self._captions.get(ids)
-
-    def put(self, ids: Ids, caption: Tensor) -> None:
-        self._captions[ids] = caption
-        self._bytes += caption.nbytes
-        while self._bytes > self._budget_bytes and len(self._captions) > 1:
-            _, oldest = self._captions.popitem(last=False)
-            self._bytes -= oldest.nbytes
 
 
 class Encoder:
@@ -54,50 +33,47 @@ class Encoder:
         self._replay = replay
         self._text_encoder = text_encoder
         self._transformer = transformer
-        self._cache = CaptionCache(cache_bytes)
+        self._cache = CaptionCache(
+            cache_bytes,
+            transformer.config.dim,
+            transformer.dtype,
+            transformer.x_pad_token.device,
+        )
 
     def __call__(self, rows: Rows[EncodeRow], slots: SlotBuffers) -> None:
         """Fill each row's slot: captions [0] with the prompt, [1] with the negative; the noise."""
-        wanted = [ids for row in rows for ids in (row.prompt_ids, row.negative_ids) if ids]
-        captions = self._captions(list(dict.fromkeys(wanted)), slots.captions.device)
+        wanted: dict[Ids, list[Tensor]] = defaultdict(list)
         for row in rows:
             for place, ids in enumerate((row.prompt_ids, row.negative_ids)):
                 if ids:
-                    slots.captions[row.slot, place, : padded(len(ids))] = captions[ids]
+                    wanted[ids].append(slots.captions[row.slot, place, : padded(len(ids))])
+        missing = [ids for ids in wanted if ids not in self._cache]
+        for ids, captions in wanted.items():
+            if ids in self._cache:  # read before a new caption may take its place
+                for caption in captions:
+                    self._cache.read(ids, caption)
+        for batch in batches(missing):
+            self._encode(batch, wanted)
+        for row in rows:
             self._draw_noise(row, slots)
 
-    def _captions(self, wanted: list[Ids], device: torch.device) -> dict[Ids, Tensor]:
-        found = {ids: caption for ids in wanted if (caption := self._cache.get(ids)) is not None}
-        missing = [ids for ids in wanted if ids not in found]
-        if missing:
-            found |= self._encode(missing, device)
-            for ids in missing:
-                self._cache.put(ids, found[ids])
-        return found
+    def _encode(self, batch: list[Ids], wanted: dict[Ids, list[Tensor]]) -> None:
+        """Encode prompts of one padded length into the cache and to wherever they are wanted."""
+        length, device = padded(len(batch[0])), wanted[batch[0]][0].device
+        ids, source = _caption_tables(batch, length)
+        segments, sequence = _caption_sequence(len(batch), length, self._transformer.config, device)
 
-    def _encode(self, prompts: list[Ids], device: torch.device) -> dict[Ids, Tensor]:
-        refined: dict[Ids, Tensor] = {}
-        for batch in batches(prompts):
-            length = padded(len(batch[0]))
-            ids, source = _caption_tables(batch, length)
-            segments, sequence = _caption_sequence(
-                len(batch), length, self._transformer.config, device
-            )
+        def forward(x: Tensor, source: Tensor) -> Tensor:
+            features = self._text_encoder(x, segments)
+            return self._transformer.refine_captions(features, source, sequence)
 
-            def forward(
-                x: Tensor,
-                source: Tensor,
-                segments: Segments = segments,
-                sequence: Sequence = sequence,
-            ) -> Tensor:
-                features = self._text_encoder(x, segments)
-                return self._transformer.refine_captions(features, source, sequence)
-
-            x = self._text_encoder.embed(ids, device)
-            captions = self._replay((len(batch), length), forward, x, to_device(source, device))
-            # Clones: the next replay writes over these, and an entry must not keep its batch.
-            refined |= zip(batch, (c.clone() for c in captions.split(length)), strict=True)
-        return refined
+        x = self._text_encoder.embed(ids, device)
+        captions = self._replay((len(batch), length), forward, x, to_device(source, device))
+        # Copied at once: the next replay writes over these.
+        for prompt, caption in zip(batch, captions.split(length), strict=True):
+            self._cache.write(prompt, caption)
+            for place in wanted[prompt]:
+                place.copy_(caption)
 
     def _draw_noise(self, row: EncodeRow, slots: SlotBuffers) -> None:
         # A CPU generator per picture gives the same noise on every device, and diffusers' noise.
