@@ -100,10 +100,11 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
     from mezzotint.models.locate import locate
     from mezzotint.server import logs, run
     from mezzotint.server.app import create_app
+    from mezzotint.server.knobs import MAX_QUEUE
     from mezzotint.server.replay import ReplayFeed, read_recording
     from mezzotint.server.settings import Settings
     from mezzotint.server.source import RunnerSource
-    from mezzotint.server.tuning import MAX_QUEUE, start_values
+    from mezzotint.server.tuning import start_values
     from mezzotint.workers.settle import settle
 
     path = locate(loaded.config.model)

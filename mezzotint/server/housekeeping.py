@@ -8,7 +8,8 @@ import time
 
 from mezzotint.jobs.gallery import Gallery
 from mezzotint.jobs.retention import Rules, sweep
-from mezzotint.server.tuning import Live, Tuning
+from mezzotint.server.knobs import Live
+from mezzotint.server.tuning import Tuning
 from mezzotint.types import ResourceError
 
 EVERY_S = 300.0

@@ -11,10 +11,10 @@ from mezzotint.jobs.open_job import LiveJob
 from mezzotint.jobs.order import Order
 from mezzotint.jobs.store import Job, JobState
 from mezzotint.server.image_schema import ImageInfo, image_info
+from mezzotint.server.knobs import Live
 from mezzotint.server.open_steps import with_open_steps
 from mezzotint.server.schema import CALL, Prompt, StepBounds, Steps, fixed_steps, steps_range
 from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
-from mezzotint.server.tuning import Live
 from mezzotint.types import MAX_SEED, Format, MetadataLevel, Request
 
 ShownState = Literal["queued", "running", "done", "failed", "cancelled"]

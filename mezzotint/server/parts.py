@@ -10,13 +10,14 @@ from mezzotint.server.gpus import Gpus
 from mezzotint.server.history import History
 from mezzotint.server.housekeeping import Housekeeper
 from mezzotint.server.jobs import Jobs
+from mezzotint.server.knobs import Live
 from mezzotint.server.live import LiveFeed
 from mezzotint.server.metrics import Metrics
 from mezzotint.server.queue import Queue
 from mezzotint.server.sessions import Sessions
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource, Served
-from mezzotint.server.tuning import Live, Tuning
+from mezzotint.server.tuning import Tuning
 from mezzotint.server.watcher import Feed, Watcher
 
 

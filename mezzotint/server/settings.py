@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mezzotint.server.keys import Keyring, NoKeys
+from mezzotint.server.knobs import MAX_QUEUE, Value
 from mezzotint.server.open_steps import OFF
-from mezzotint.server.tuning import MAX_QUEUE, Value
 
 MAX_PICTURES = 10  # of one request, as in OpenAI's contract
 MAX_BODY_BYTES = 2**20

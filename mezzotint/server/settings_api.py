@@ -8,10 +8,11 @@ from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 
 from mezzotint.server.errors import invalid
+from mezzotint.server.knobs import KNOBS, Kind, Knob, Value
 from mezzotint.server.presets_api import Title
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.security import need_admin
-from mezzotint.server.tuning import KNOBS, Kind, Knob, Tuning, Value
+from mezzotint.server.tuning import Tuning
 from mezzotint.types import RequestError
 
 _Text = Annotated[str, Field(max_length=200)]

@@ -8,6 +8,7 @@ from mezzotint.models.recipe import series
 from mezzotint.models.spec import ModelSpec
 from mezzotint.samplers import flow_sigmas
 from mezzotint.server.errors import ApiError, invalid
+from mezzotint.server.knobs import Live
 from mezzotint.server.open_steps import with_open_steps
 from mezzotint.server.schema import (
     GenerationRequest,
@@ -16,7 +17,6 @@ from mezzotint.server.schema import (
     fixed_steps,
     steps_range,
 )
-from mezzotint.server.tuning import Live
 from mezzotint.types import Format, Recipe, Request
 
 _STEPS_RATIO: dict[Quality, float] = {

@@ -18,7 +18,8 @@ from mezzotint.jobs.keys import list_keys
 from mezzotint.jobs.place import DataFolder
 from mezzotint.server import run
 from mezzotint.server.keys import Caller
-from mezzotint.server.tuning import Live, Tuning
+from mezzotint.server.knobs import Live
+from mezzotint.server.tuning import Tuning
 from mezzotint.types import ConfigError, ResourceError
 
 

@@ -19,8 +19,9 @@ from mezzotint.jobs import images
 from mezzotint.jobs import settings as stored_settings
 from mezzotint.jobs.retention import Rules
 from mezzotint.server.housekeeping import Housekeeper, rules_of
+from mezzotint.server.knobs import KNOBS, Live
 from mezzotint.server.settings import Settings
-from mezzotint.server.tuning import KNOBS, Live, Tuning, for_next_start, start_values
+from mezzotint.server.tuning import Tuning, for_next_start, start_values
 from mezzotint.types import Recipe, RequestError
 
 SETTINGS = "/api/v1/settings"

@@ -11,8 +11,9 @@ from fake_runner import FakeRunner
 from serving import serving, until
 from test_server_jobs import API, World, world_of
 
+from mezzotint.server.knobs import Live
 from mezzotint.server.settings import Settings
-from mezzotint.server.tuning import Live, Tuning
+from mezzotint.server.tuning import Tuning
 from mezzotint.types import ConfigError
 
 CALL = {"prompt": "a red apple", "width": 64, "height": 64, "seed": 7}
