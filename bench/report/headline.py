@@ -70,9 +70,16 @@ def _rows(results: Results, words: dict[str, object]) -> Iterator[list[str]]:
         if any(cell != "–" for cell in cells):
             yield [str(words[system]), *cells]
     for system in tables.OURS:
-        rows = [results.newest(system, w.name) for w in SINGLE]
+        rows = [_beside_a_rival(results, system, w.name) for w in SINGLE]
         if any(rows):
             yield [f"**{words[system]}**", *map(_ours, rows)]
+
+
+def _beside_a_rival(results: Results, system: str, workload: str) -> Row | None:
+    """The row that the ratios above it are of, or the newest."""
+    pairs = (results.pair(system, rival, workload) for rival in _RIVALS)
+    found = next((pair for pair in pairs if pair is not None), None)
+    return results.newest(system, workload) if found is None else found[0]
 
 
 def _rival(results: Results, system: str, workload: str) -> str:

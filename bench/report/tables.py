@@ -12,6 +12,7 @@ from mezzotint.measure.workload import Workload
 
 GIB = 2**30
 OURS = {"mezzotint": "exact", "mezzotint-fp8": "fast"}
+ATTENTION = {"mezzotint-fp8-attention": "fast, FP8 attention"}  # behind its own switch
 TITLES = {
     "mezzotint": "**Mezzotint, exact (bf16)**",
     "mezzotint-no-graphs": "Mezzotint without graphs",
@@ -85,9 +86,10 @@ def measured_at_once(results: Results) -> list[Workload]:
 
 def inside(results: Results) -> Iterator[str]:
     """What only the engine is asked: a forward alone, new sizes, the steady state."""
-    head = ("", "exact", "fast")
+    systems = {**OURS, **(ATTENTION if any(r["system"] in ATTENTION for r in results.rows) else {})}
+    head = ("", *systems.values())
     body = [
-        (title, *(_cell(results, system, workload, key, form) for system in OURS))
+        (title, *(_cell(results, system, workload, key, form) for system in systems))
         for title, workload, key, form in (
             ("one forward at 1024², after a second's rest", "forward-1024px", "ms", "{:.1f} ms"),
             ("… straight after another", "forward-1024px", "straight_ms", "{:.1f} ms"),
@@ -109,7 +111,7 @@ def inside(results: Results) -> Iterator[str]:
 
 def fidelity(results: Results) -> Iterator[str]:
     """PSNR and SSIM of the bundled model over the fixed prompts."""
-    rows = [results.newest(system, "fidelity-64") for system in OURS]
+    rows = [results.newest(system, "fidelity-64") for system in (*OURS, *ATTENTION)]
     found = [row for row in rows if row is not None]
     if not found:
         return
