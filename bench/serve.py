@@ -12,11 +12,9 @@ import itertools
 import random
 import statistics
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ import orjson
 
 from bench import promises
 from bench.load import Answer, Caller, closed_loop, open_loop, quantile_ms
+from bench.memory import sampling
 from bench.server import ServerProcess, drawing, get, patch, pretending
 
 PICTURE_S = 0.05
@@ -45,6 +44,7 @@ class Size:
     requests: int
     jobs: int
     pictures: int
+    small: int  # pictures, until memory is surely flat and beyond
     capacity: int  # pictures, to see how many can be made
     adaptive_s: float
 
@@ -56,6 +56,7 @@ SHORT = Size(
     requests=400,
     jobs=40,
     pictures=12,
+    small=60,
     capacity=12,
     adaptive_s=10,
 )
@@ -66,6 +67,7 @@ FULL = Size(
     requests=50_000,
     jobs=5000,
     pictures=1000,
+    small=15_000,
     capacity=60,
     adaptive_s=90,
 )
@@ -199,6 +201,32 @@ def pictures(data: Path, size: Size) -> Row:
     }
 
 
+def memory(data: Path, size: Size) -> Row:
+    """Real pictures, as small as can be, until all that is kept of them is full, and then more.
+
+    The last thing to be full is the worker's names of 8192 pictures; the dashboard keeps ten
+    minutes.
+    """
+    full, full_s = (9000, 600.0) if size.small > 9000 else (size.small // 2, 0.0)
+    small = {"steps": 1, "size": "96x96"}
+    with drawing(data, "--device", "cpu") as server, sampling(server) as memory:
+        answers = _closed(server, 4, size.small, lambda i: body(i) | small)
+    ended_s = sorted(answer.ended_s for answer in answers)
+    since_s = max(ended_s[full], full_s)
+    slope = memory.slope_bytes(ended_s, since_s)
+    return {
+        "pictures": len(answers),
+        "all_made": _all_made(answers),
+        "per_s": _rate(answers),
+        "full_after_s": since_s,
+        "rss_mib": memory.last_bytes / 2**20,
+        "rss_mib_when_full": memory.at_bytes(since_s) / 2**20,
+        "rss_bytes_per_request": slope,
+        "limits": "0.2 KB a request once all is full",
+        "met": _all_made(answers) and slope is not None and slope < 200,
+    }
+
+
 def adaptive(data: Path, size: Size) -> Row:
     """Half as many pictures again as can be made: with fixed steps, and with a range of them."""
     row: Row = {}
@@ -234,6 +262,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Size], Row]] = {
     "requests": requests,
     "jobs": jobs,
     "pictures": pictures,
+    "memory": memory,
     "adaptive": adaptive,
 }
 
@@ -241,52 +270,6 @@ MEASUREMENTS: dict[str, Callable[[Path, Size], Row]] = {
 def body(number: int) -> dict[str, Any]:
     """A request; the seed tells pictures apart."""
     return {"prompt": "a red apple on green grass", "seed": number}
-
-
-@dataclass(slots=True)
-class Memory:
-    """A server's memory over a run."""
-
-    samples: list[tuple[float, int]] = field(default_factory=list)  # (s from the start, bytes)
-    handles: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def last_bytes(self) -> int:
-        return self.samples[-1][1]
-
-    def growth(self) -> float:
-        """From the median of the second tenth of the run to that of its last, as a share."""
-        tenth = max(len(self.samples) // 10, 1)
-        before = statistics.median(b for _, b in self.samples[tenth : 2 * tenth])
-        return statistics.median(b for _, b in self.samples[-tenth:]) / before - 1.0
-
-    def slope_bytes(self, ended_s: list[float]) -> float | None:
-        """Bytes a request by least squares, the first fifth left out; None: too short a run."""
-        ended_s = sorted(ended_s)
-        late = [s for s in self.samples if s[0] >= self.samples[-1][0] / 5]
-        counts = [sum(end <= second for end in ended_s) for second, _ in late]
-        if len(set(counts)) < 2:
-            return None
-        return statistics.linear_regression(counts, [b for _, b in late]).slope
-
-
-@contextmanager
-def sampling(server: ServerProcess, every_s: float = 0.5) -> Iterator[Memory]:
-    """Look at a server's memory while the block runs."""
-    memory, stop, start = Memory(), threading.Event(), time.monotonic()
-
-    def look() -> None:
-        while not stop.wait(every_s):
-            memory.samples.append((time.monotonic() - start, server.rss_bytes()))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield memory
-    finally:
-        stop.set()
-        thread.join()
-        memory.handles = server.handles()
 
 
 def _with_steps(steps: object) -> Callable[[int], object]:
