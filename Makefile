@@ -69,9 +69,9 @@ performance: $(VENV)/dev.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python -m bench.report
 
-# The promises of docs/reliability.md at full length: about an hour. Their short versions are in test.
+# The promises of docs/reliability.md at full length: an hour and a half. Their short versions are in test.
 soak: $(VENV)/dev.stamp
-	$(BIN)/python -m bench.serve overhead overload requests jobs pictures adaptive \
+	$(BIN)/python -m bench.serve overhead overload requests jobs pictures memory adaptive \
 	  --out bench/results/serve.jsonl
 	$(BIN)/python -m bench.faults workers cancels drains disks kills streams \
 	  --out bench/results/faults.jsonl

@@ -27,6 +27,7 @@ class Answer:
     ended_s: float
     status: int  # 0: no answer
     read: float  # what the caller's `read` made of the body
+    late_s: float = 0.0  # of the latency, how long after it was due it came to be sent
 
     @property
     def latency_s(self) -> float:
@@ -93,9 +94,10 @@ async def open_loop(
     start = time.monotonic()
 
     async def send(number: int, due: float) -> Answer:
+        late = time.monotonic() - start - due
         status, data = await caller.post(body(number))
         ended = time.monotonic() - start
-        return Answer(due, ended, status, read(data) if status == 200 else 0.0)
+        return Answer(due, ended, status, read(data) if status == 200 else 0.0, late)
 
     tasks = []
     for number, due in enumerate(due_s):
@@ -131,8 +133,16 @@ async def closed_loop(
 
 def quantile_ms(answers: Sequence[Answer], percent: int) -> float:
     """A percentile of latencies, in milliseconds."""
-    latencies = [answer.latency_s * 1e3 for answer in answers]
-    return statistics.quantiles(latencies, n=100, method="inclusive")[percent - 1]
+    return _quantile_ms([answer.latency_s for answer in answers], percent)
+
+
+def late_ms(answers: Sequence[Answer], percent: int) -> float:
+    """A percentile of how late the load itself was, in milliseconds; part of the latencies."""
+    return _quantile_ms([answer.late_s for answer in answers], percent)
+
+
+def _quantile_ms(seconds: Sequence[float], percent: int) -> float:
+    return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1] * 1e3
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes]:

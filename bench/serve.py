@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 
 from bench import promises
-from bench.load import Answer, Caller, closed_loop, open_loop, quantile_ms
+from bench.load import Answer, Caller, closed_loop, late_ms, open_loop, quantile_ms
 from bench.memory import sampling
 from bench.server import ServerProcess, drawing, get, patch, pretending
 
@@ -130,6 +130,7 @@ def overload(data: Path, size: Size) -> Row:
         "neither": len(answers) - len(made) - len(refused),
         "refused_p50_ms": quantile_ms(refused, 50),
         "refused_p99_ms": wait_ms,
+        "sent_late_p99_ms": late_ms(refused, 99),  # the load generator's own share of it
         "goodput_of_peak": goodput,
         "rss_mib": memory.last_bytes / 2**20,
         "rss_growth": growth,

@@ -7,6 +7,7 @@ import base64
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import openai
@@ -305,6 +306,20 @@ def test_a_full_queue_is_a_429_and_clients_wait_it_out() -> None:
         assert caught.value.param == "n"
         patient = client.with_options(max_retries=3)
         assert patient.images.generate(prompt=PROMPT, n=2, size="64x64").data
+
+
+def test_a_full_queue_refuses_before_any_thread_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none_is_free(*_: object) -> None:
+        raise AssertionError("a thread was asked")
+
+    with serving(FakeRunner(step_s=0.05), Settings(max_queue=1)) as server, server.client() as http:
+        call = {"prompt": PROMPT, "size": "64x64", "steps": 20}
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(http.post, "/v1/images/generations", json=call)
+            until(lambda: server.metric("mezzotint_images_in_progress") == 1)
+            monkeypatch.setattr("mezzotint.server.queue.run_in_threadpool", none_is_free)
+            assert http.post("/v1/images/generations", json=call).status_code == 429
+            assert first.result().status_code == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -262,3 +264,15 @@ def test_placement_never_overfills_nor_mixes_a_suspect(
             assert empty[worker]
         else:
             assert len(given_here) <= room[worker]
+
+
+def test_what_is_loaded_is_left_out_of_later_collections() -> None:
+    code = """
+import gc, torch
+from mezzotint.workers.settle import settle
+settle()
+print(gc.get_freeze_count(), len(gc.get_objects()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    frozen, left = map(int, done.stdout.split())
+    assert frozen > 50_000 > 100 * left
