@@ -1,6 +1,7 @@
-"""Count code lines by area and hold them to the budget in pyproject.toml.
+"""Hold code to its size: areas to their budgets in pyproject.toml, files and functions to a bound.
 
-Blank lines, comments and docstrings are free: the budget is for logic.
+Of an area blank lines, comments and docstrings are free: the budget is for logic. A file has one
+noun and at most 400 lines, a function at most 60; a kernel, which is read from top to bottom, 100.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import argparse
 import ast
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+HELD = ("mezzotint", "bench", "tools", "training")
+MAX_FILE, MAX_FUNCTION, MAX_KERNEL = 400, 60, 100  # lines
 
 
 def code_lines(path: Path) -> int:
@@ -35,6 +39,20 @@ def measure(area: str) -> int:
     return sum(code_lines(path) for path in sorted((ROOT / area).rglob("*.py")))
 
 
+def too_long(path: Path) -> Iterator[str]:
+    """What of a file is longer than it may be, a sentence each."""
+    source, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
+    lines = len(source.splitlines())
+    if lines > MAX_FILE:
+        yield f"{name} has {lines} lines of {MAX_FILE}: find the noun that wants a file of its own"
+    most = MAX_KERNEL if name.is_relative_to("mezzotint/kernels") else MAX_FUNCTION
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > most:
+                yield f"{name}:{node.lineno} {node.name} has {lines} lines of {most}: divide it"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="print every area")
@@ -46,6 +64,10 @@ def main() -> int:
         over += lines > budget
         if table or lines > budget:
             print(f"{area:24} {lines:6} of {budget:6} lines{'  OVER' if lines > budget else ''}")
+    for path in (path for area in HELD for path in sorted((ROOT / area).rglob("*.py"))):
+        for sentence in too_long(path):
+            over += 1
+            print(sentence)
     return 1 if over else 0
 
 
