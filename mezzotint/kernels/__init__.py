@@ -180,8 +180,8 @@ def layer_norm_modulate(
 def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Tensor:
     """Apply one linear layer in the precision of its weight.
 
-    x [T, K], weight [N, K], bias [N] -> [T, N]. FP8 weights take FP8 rows, or quantise what they
-    are given, and have no bias.
+    x [T, K], weight [N, K], bias [N] -> [T, N]. FP8 rows, which have no bias, multiply either FP8
+    rows in FP8 or tokens as they are, in the tokens' precision.
     """
     if isinstance(weight, Tensor):
         if isinstance(x, Fp8Rows):
@@ -191,7 +191,8 @@ def linear(x: Rows, weight: Weight, bias: Tensor | None = None) -> Tensor:
         raise TypeError("an FP8 weight has no bias")
     if isinstance(weight, Fp8Matrix):
         raise TypeError("an FP8 matrix leaves its scales to the reader: call product")
-    x = quantize_rows(x) if isinstance(x, Tensor) else x
+    if isinstance(x, Tensor):
+        return _linear_of_tokens(x, weight)
     if not x.is_cuda:
         return _linear.linear_fp8(x, weight)
     from mezzotint.kernels.linear import cuda  # torch's own call
@@ -319,6 +320,14 @@ def to_pixels(x: Tensor) -> Tensor:
     from mezzotint.kernels.to_pixels import triton
 
     return triton.to_pixels(x)
+
+
+def _linear_of_tokens(x: Tensor, weight: Fp8Rows) -> Tensor:
+    if not _on_gpu(x):
+        return _linear.linear(x, weight)
+    from mezzotint.kernels.linear import triton
+
+    return triton.linear(x, weight)
 
 
 def _on_gpu(x: Product) -> bool:

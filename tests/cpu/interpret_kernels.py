@@ -27,9 +27,14 @@ MODULES = {"residual_norm_modulate": "residual_norm", "group_norm_affine": "grou
 
 
 def kernel(case: Case) -> harness.Operation:
-    """The operation's kernel, with float32 outputs: the interpreter truncates to bfloat16."""
+    """The operation's kernel, with float32 outputs: the interpreter truncates to bfloat16.
+
+    Tokens of a product are made float32 first: the interpreter multiplies bfloat16's bits.
+    """
     module = import_module(f"mezzotint.kernels.{MODULES.get(case.op, case.op)}.triton")
     run: harness.Operation = getattr(module, case.op)
+    if case.op == "linear":
+        return lambda x, weight: run(x.float(), weight)
     if "dtype" in inspect.signature(run).parameters:
         return partial(run, dtype=torch.float32)
     return run

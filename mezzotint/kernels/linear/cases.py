@@ -1,4 +1,4 @@
-"""Shapes of linear: the four products of a block, and an odd one."""
+"""Shapes of linear: a block's products, the text encoder's with FP8 weights, and odd ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,30 @@ import torch
 from torch import Tensor
 
 from mezzotint.kernels.case import Case, draw
+from mezzotint.kernels.linear.launch import Launch
 from mezzotint.kernels.quantize_rows.reference import quantize_rows
+
+SWEEP = (
+    *(Launch(64, 64, 128, 4, stages, splits) for stages in (3, 4, 6) for splits in (1, 2, 4)),
+    *(Launch(128, 64, 128, warps, 4, splits) for warps in (4, 8) for splits in (1, 2, 4, 7)),
+    Launch(128, 64, 256, 8, 3, 4),
+    Launch(64, 64, 256, 4, 3),
+    Launch(64, 64, 256, 4, 3, 4),
+    Launch(64, 32, 128, 4, 4, 2),
+    Launch(64, 32, 128, 4, 6, 4),
+    Launch(32, 64, 256, 4, 4),
+    Launch(16, 64, 256, 4, 4),
+    *(Launch(64, 128, 128, 4, 3, splits) for splits in (1, 2, 4)),
+    *(Launch(128, 128, 128, 8, 3, splits) for splits in (1, 2, 4)),
+    Launch(128, 128, 64, 8, 4),
+    Launch(128, 256, 64, 8, 4),
+    Launch(256, 128, 64, 8, 4),
+)
 
 
 def formula(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x W^T + b."""
-    y = x @ weight.mT
+    """x W^T + b; FP8 rows may be wider than x, by zeros."""
+    y = x @ weight[:, : x.shape[1]].mT
     return y if bias is None else y + bias
 
 
@@ -34,6 +52,20 @@ def fp8_inputs(
     return quantize_rows(x), quantize_rows(weight)
 
 
+def token_inputs(
+    num_tokens: int, k: int, n: int, generator: torch.Generator, dtype: torch.dtype
+) -> tuple[Any, ...]:
+    """x as it is and weight as FP8 rows."""
+    x, weight = inputs(num_tokens, k, n, False, generator, dtype)
+    return x, quantize_rows(weight)
+
+
+def _tokens_case(name: str, num_tokens: int, k: int, n: int, small: bool = False) -> Case:
+    make = partial(token_inputs, num_tokens, k, n)
+    num_bytes = 2 * num_tokens * (k + n) + n * (k + 4)
+    return Case("linear", name, make, formula, num_bytes, 2 * num_tokens * k * n, small=small)
+
+
 def _fp8_case(name: str, num_tokens: int, k: int, n: int, small: bool = False) -> Case:
     make = partial(fp8_inputs, num_tokens, k, n)
     num_bytes = num_tokens * (k + 4) + n * (k + 4) + 2 * num_tokens * n
@@ -48,6 +80,7 @@ def _case(name: str, num_tokens: int, k: int, n: int, bias: bool = False) -> Cas
     return Case("linear", name, make, formula, num_bytes, num_flops, small=bias, library=True)
 
 
+QWEN3 = {"qkv": (2560, 6144), "out": (4096, 2560), "gate-up": (2560, 19456), "down": (9728, 2560)}
 CASES = (
     _case("qkv-1024px", 4160, 3840, 11520),
     _case("out-1024px", 4160, 3840, 3840),
@@ -61,7 +94,14 @@ CASES = (
     _fp8_case("fp8-w2-1024px", 4160, 10240, 3840),
     _fp8_case("fp8-w13-512px", 1088, 3840, 20480),
     _fp8_case("fp8-w2-512px", 1088, 10240, 3840),
-    _fp8_case("fp8-gate-up-qwen3", 64, 2560, 19456),
+    *(
+        _tokens_case(f"tokens-{name}-{num_tokens}", num_tokens, k, n)
+        for num_tokens in (32, 64, 96, 128, 256, 512, 1024)
+        for name, (k, n) in QWEN3.items()
+    ),
     _fp8_case("odd-fp8", 37, 45, 32, small=True),
+    _tokens_case("odd-tokens", 37, 45, 32, small=True),
+    _tokens_case("odd-tokens-columns", 70, 160, 83, small=True),
+    _tokens_case("odd-tokens-many", 150, 96, 80, small=True),
     _case("odd", 37, 45, 19, bias=True),
 )

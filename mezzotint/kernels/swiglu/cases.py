@@ -61,7 +61,6 @@ CASES = (
     _case("512px", 1088, 10240),
     _case("fp8-1024px", 4160, 10240, quantize=True),
     _case("fp8-512px", 1088, 10240, quantize=True),
-    _case("fp8-qwen3", 64, 9728, quantize=True),
     _scaled_case("fp8-scaled-1024px", 4160, 10240),
     _scaled_case("odd-fp8-scaled", 37, 680, small=True),
     _case("caption", 64, 10240),

@@ -15,7 +15,7 @@ from mezzotint.kernels.quantize_rows.triton import empty_rows, row_scale, to_fp8
 # By the output's width; a tile is a number of its elements.
 LAUNCHES = {9728: Launch(1024, 4), 10240: Launch(512, 4)}
 DEFAULT = Launch(1024, 4)
-ROW_WARPS = {9728: 8, 10240: 8}  # of a program that quantises a whole row
+ROW_WARPS = {10240: 8}  # of a program that quantises a whole row
 DEFAULT_ROW_WARPS = 4
 
 

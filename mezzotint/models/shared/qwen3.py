@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mezzotint.kernels import (
-    Fp8Rows,
     Rows,
     Segments,
     attention,
@@ -61,14 +60,10 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, segments: Segments) -> Tensor:
         """x [T, H], cos and sin [T, D/2] float32 -> [T, H]."""
-        h = self._norm(x, self.input_norm, self.qkv)
+        h = rms_norm_modulate(x, self.input_norm, self.eps)
         x = x + self._attend(h, cos, sin, segments)
-        h = self._norm(x, self.post_norm, self.gate_up)
-        h = swiglu(linear(h, self.gate_up), quantize=isinstance(self.down, Fp8Rows))
-        return x + linear(h, self.down)
-
-    def _norm(self, x: Tensor, weight: Tensor, reader: Rows) -> Rows:
-        return rms_norm_modulate(x, weight, self.eps, quantize=isinstance(reader, Fp8Rows))
+        h = rms_norm_modulate(x, self.post_norm, self.eps)
+        return x + linear(swiglu(linear(h, self.gate_up)), self.down)
 
     def _attend(self, h: Rows, cos: Tensor, sin: Tensor, segments: Segments) -> Tensor:
         q, k, v = qk_norm_rope(
