@@ -29,6 +29,7 @@ from mezzotint.kernels.quantize_rows import reference as _quantize_rows
 from mezzotint.kernels.residual_norm import reference as _residual_norm
 from mezzotint.kernels.rms_norm_modulate import reference as _rms_norm_modulate
 from mezzotint.kernels.segments import Segments
+from mezzotint.kernels.softmax_rows import reference as _softmax_rows
 from mezzotint.kernels.swiglu import reference as _swiglu
 from mezzotint.kernels.to_pixels import reference as _to_pixels
 
@@ -58,6 +59,7 @@ __all__ = [
     "residual_norm",
     "residual_norm_modulate",
     "rms_norm_modulate",
+    "softmax_rows",
     "swiglu",
     "to_pixels",
 ]
@@ -302,6 +304,15 @@ def rms_norm_modulate(
     from mezzotint.kernels.rms_norm_modulate import triton
 
     return triton.rms_norm_modulate(x, weight, eps, scale, index, quantize)
+
+
+def softmax_rows(x: Tensor, scale: float, into: torch.dtype) -> Tensor:
+    """Turn each row of scores x [R, K] float32 into shares of dtype `into`: softmax(scale x)."""
+    if not _on_gpu(x):
+        return _softmax_rows.softmax_rows(x, scale, into)
+    from mezzotint.kernels.softmax_rows import triton
+
+    return triton.softmax_rows(x, scale, into)
 
 
 def swiglu(x: Product, quantize: bool = False) -> Rows:

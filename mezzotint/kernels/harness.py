@@ -29,6 +29,7 @@ from mezzotint.kernels.qk_norm_rope.cases import CASES as QK_NORM_ROPE
 from mezzotint.kernels.quantize_rows.cases import CASES as QUANTIZE_ROWS
 from mezzotint.kernels.residual_norm.cases import CASES as RESIDUAL_NORM
 from mezzotint.kernels.rms_norm_modulate.cases import CASES as RMS_NORM_MODULATE
+from mezzotint.kernels.softmax_rows.cases import CASES as SOFTMAX_ROWS
 from mezzotint.kernels.swiglu.cases import CASES as SWIGLU
 from mezzotint.kernels.to_pixels.cases import CASES as TO_PIXELS
 
@@ -39,6 +40,7 @@ CASES: tuple[Case, ...] = (
     *RESIDUAL_NORM,
     *QK_NORM_ROPE,
     *SWIGLU,
+    *SOFTMAX_ROWS,
     *FLOW_STEP,
     *GROUP_NORM_SILU,
     *CONV_WINDOW,

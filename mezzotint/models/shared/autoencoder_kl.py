@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from mezzotint.kernels import group_norm_silu
 from mezzotint.models.shared import strips
+from mezzotint.models.shared.wide_attention import wide_attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,10 +208,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, h, w] -> [B, C, h, w]."""
         # Pictures of a batch are equal in size, so no Segments, whose making copies to the device.
-        h = _norm_silu(x, self.group_norm, silu=False).flatten(2).mT[:, None]  # [B, 1, h*w, C]
-        q, k, v = self.to_q(h), self.to_k(h), self.to_v(h)
-        h = cast("Tensor", self.to_out[0](functional.scaled_dot_product_attention(q, k, v)))
-        return x + h[:, 0].mT.reshape(x.shape)
+        h = _norm_silu(x, self.group_norm, silu=False).flatten(2).mT  # [B, h*w, C]
+        h = wide_attention(self.to_q(h), self.to_k(h), self.to_v(h))
+        return x + cast("Tensor", self.to_out[0](h)).mT.reshape(x.shape)
 
 
 class Downsample(nn.Module):
