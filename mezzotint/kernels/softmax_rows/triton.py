@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mezzotint.kernels.launch import Launch, check_rows
 
-LAUNCHES: dict[int, Launch] = {}  # by a row's length; a tile is a number of its elements
+# By a row's length; a tile is a number of its elements.
+LAUNCHES = {16384: Launch(16384, 16), 65536: Launch(8192, 8)}
 DEFAULT = Launch(4096, 8)
 
 LOG2_E = 1.4426950408889634
