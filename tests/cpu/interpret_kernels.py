@@ -17,13 +17,13 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 
+from bench.kernels import FOLDERS
 from mezzotint.kernels import harness
 from mezzotint.kernels.case import Case
 from mezzotint.kernels.flow_step import triton as flow_step
 from mezzotint.kernels.group_norm_silu import triton as group_norm_silu
 
 CPU = torch.device("cpu")
-MODULES = {"residual_norm_modulate": "residual_norm", "group_norm_affine": "group_norm_silu"}
 
 
 def kernel(case: Case) -> harness.Operation:
@@ -31,7 +31,7 @@ def kernel(case: Case) -> harness.Operation:
 
     Tokens of a product are made float32 first: the interpreter multiplies bfloat16's bits.
     """
-    module = import_module(f"mezzotint.kernels.{MODULES.get(case.op, case.op)}.triton")
+    module = import_module(f"mezzotint.kernels.{FOLDERS.get(case.op, case.op)}.triton")
     run: harness.Operation = getattr(module, case.op)
     if case.op == "linear":
         return lambda x, weight: run(x.float(), weight)

@@ -1,4 +1,4 @@
-"""Every Triton kernel on odd little shapes, in Triton's interpreter: no GPU needed.
+"""Every Triton kernel compiled, and on odd little shapes in Triton's interpreter: no GPU needed.
 
 Outputs are float32 (the interpreter's cast to bfloat16 truncates) and held to plain torch's own
 float32 errors; bfloat16 outputs and real shapes are tests/gpu/test_kernels_gpu.py's.
@@ -21,7 +21,6 @@ from mezzotint.kernels import harness
 from mezzotint.kernels.launch import check_contiguous, check_rows
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = Path(__file__).with_name("interpret_kernels.py")
 DTYPES = ("torch.float32", "torch.bfloat16")
 SMALL = [case for case in harness.CASES if case.small and not case.library]
 
@@ -31,13 +30,21 @@ needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is
 @pytest.fixture(scope="module")
 def rows() -> dict[tuple[str, str, str], dict[str, Any]]:
     """What the interpreter found, by operation, case and dtype of the inputs."""
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
+    found = printed("interpret_kernels.py", TRITON_INTERPRET="1")
+    return {(row["op"], row["case"], row["dtype"]): row for row in found}
+
+
+def printed(program: str, **variables: str) -> list[dict[str, Any]]:
+    """The JSON rows of a program beside this file."""
     run = subprocess.run(
-        [sys.executable, str(PROGRAM)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(Path(__file__).with_name(program))],
+        env=os.environ | variables | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
-    found = [json.loads(line) for line in run.stdout.splitlines()]
-    return {(row["op"], row["case"], row["dtype"]): row for row in found}
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 @needs_triton
@@ -48,6 +55,15 @@ def test_kernel_in_the_interpreter(
 ) -> None:
     row = rows[case.op, case.name, dtype]
     assert row["passed"], row
+
+
+@needs_triton
+def test_every_kernel_compiles_for_a_gpu() -> None:
+    rows = printed("compile_kernels.py")
+    assert [row["error"] for row in rows if row["error"]] == []
+    ours = [case for case in harness.CASES if not case.library]
+    assert [(row["op"], row["case"]) for row in rows] == [(case.op, case.name) for case in ours]
+    assert {row["op"] for row in rows if row["compiled"]} == {case.op for case in ours}
 
 
 def test_every_operation_has_a_small_case() -> None:
