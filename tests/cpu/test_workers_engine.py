@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 
 import numpy as np
@@ -114,5 +115,6 @@ def test_shown_stages_are_the_time_that_was_measured() -> None:
                 ticket.result(120)
         pictures = [each for each in pool.observe(Mark()).pictures if each.request in measured_s]
     assert len(pictures) == 32
-    shown_s = sum(sum(each.stages.values()) for each in pictures) / 1e3
-    assert shown_s == pytest.approx(sum(measured_s.values()), rel=0.05)
+    shares = [sum(each.stages.values()) / 1e3 / measured_s[each.request] for each in pictures]
+    # The median: a neighbour of this test may wake a thread late, which no stage can know of.
+    assert statistics.median(shares) == pytest.approx(1.0, rel=0.05)
