@@ -45,7 +45,8 @@ def main() -> int:
     print(f"{about['gpu']}, torch {about['torch']}, triton {about['triton']}")
     print(f"copy {ceilings.bytes_per_s / 1e12:.2f} TB/s, ", end="")
     print(f"bfloat16 product {ceilings.flops_per_s / 1e12:.0f} TFLOP/s")
-    cases = [c for c in harness.CASES if not c.small and options.op in (None, c.op)]
+    ops = (c for c in harness.CASES if not c.small and options.op in (None, c.op))
+    cases = [case for case in ops if options.case in case.name]
     rows = _sweep(cases, ceilings) if options.sweep else _bench(cases, ceilings, options.compile)
     _write(rows, about, ceilings, options.out)
     return 0
@@ -57,6 +58,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="time torch.compile too")
     parser.add_argument("--sweep", action="store_true", help="try launch shapes, print the best")
     parser.add_argument("--op", help="one operation only, by name")
+    parser.add_argument(
+        "--case", default="", help="cases whose names contain this, as in --case=-64"
+    )
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     return parser.parse_args()
 

@@ -149,3 +149,27 @@ def test_strided_inputs_are_refused_with_the_remedy() -> None:
     x = torch.randn(64, 32, device=GPU, dtype=torch.bfloat16).mT
     with pytest.raises(ValueError, match="contiguous"):
         kernels.swiglu(x)
+
+
+def test_a_product_of_tokens_compiles_nothing_for_a_new_number() -> None:
+    from mezzotint.kernels.linear.triton import _add_parts, _linear, choose
+
+    k, n = 9728, 2560
+    weight = kernels.quantize_rows(torch.randn(n, k, device=GPU, dtype=torch.bfloat16))
+
+    def run(num_tokens: int) -> None:
+        x = torch.randn(num_tokens, k, device=GPU, dtype=torch.bfloat16)
+        first, second = (kernels.linear(x, weight) for _ in range(2))
+        assert torch.equal(first, second)
+
+    def compiled() -> list[int]:
+        return [len(jit.device_caches[GPU.index][0]) for jit in (_linear, _add_parts)]
+
+    assert choose(64, n, k).splits > 1
+    for num_tokens in (64, 128, 512, 1088):  # one of each class
+        run(num_tokens)
+    before = compiled()
+    for num_tokens in (1, 32, 37, 96, 129, 1024):
+        run(num_tokens)
+    assert compiled() == before
+    assert all(before)

@@ -24,7 +24,7 @@ SWEEP = (
     Launch(16, 64, 256, 4, 4),
     *(Launch(64, 128, 128, 4, 3, splits) for splits in (1, 2, 4)),
     *(Launch(128, 128, 128, 8, 3, splits) for splits in (1, 2, 4)),
-    Launch(128, 128, 64, 8, 4),
+    *(Launch(128, 128, 64, 8, 4, splits) for splits in (1, 2, 3)),
     Launch(128, 256, 64, 8, 4),
     Launch(256, 128, 64, 8, 4),
 )

@@ -18,14 +18,22 @@ from mezzotint.kernels.launch import check_rows
 from mezzotint.kernels.linear.launch import Launch
 from mezzotint.kernels.linear.reference import check_widths
 
-# By the weight's shape [N, K], then by the most tokens; more than all take the last.
+# By the weight's shape [N, K], then by the most tokens.
 LAUNCHES = {
-    (6144, 2560): {64: Launch(64, 64, 128, 4, 4), 256: Launch(64, 128, 128, 4, 3)},
-    (2560, 4096): {64: Launch(128, 64, 128, 8, 4, 4), 512: Launch(64, 128, 128, 4, 3, 2)},
-    (19456, 2560): {64: Launch(64, 64, 128, 4, 3), 256: Launch(64, 128, 128, 4, 3)},
-    (2560, 9728): {64: Launch(128, 64, 128, 8, 4, 4), 512: Launch(64, 128, 128, 4, 3, 4)},
+    (6144, 2560): {64: Launch(64, 64, 128, 4, 4, 2), 128: Launch(64, 128, 128, 4, 3)},
+    (2560, 4096): {
+        64: Launch(64, 64, 128, 4, 4, 4),
+        128: Launch(64, 128, 128, 4, 3, 4),
+        512: Launch(128, 128, 64, 8, 4, 3),
+    },
+    (19456, 2560): {64: Launch(64, 64, 128, 4, 4), 128: Launch(64, 128, 128, 4, 3)},
+    (2560, 9728): {
+        64: Launch(64, 64, 128, 4, 4, 4),
+        128: Launch(64, 128, 128, 4, 3, 4),
+        512: Launch(128, 128, 64, 8, 4, 3),
+    },
 }
-MANY = Launch(128, 256, 64, 8, 4)  # tokens that keep the tensor cores busy
+MANY = Launch(128, 128, 64, 8, 4)  # of more tokens: they keep the tensor cores busy
 DEFAULT = {64: Launch(64, 64, 64, 4, 4), 128: Launch(64, 128, 64, 4, 3)}
 SUM_TILE = 1024
 
