@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,9 @@ def need_gpu() -> None:
 
 
 def described() -> str:
+    """The commit as git tells it; empty where there is no git, or no history."""
+    if shutil.which("git") is None:
+        return ""
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False
