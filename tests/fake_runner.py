@@ -186,10 +186,10 @@ class FakeRunner:
             image = self._make(ticket)
         except Exception as error:  # whatever it is, the ticket's holder must hear of it
             self._end(ticket, "cancelled" if isinstance(error, Cancelled) else "failed")
-            ticket.future.set_exception(error)
+            ticket.fail(error)
         else:
             self._end(ticket, "finished", image)
-            ticket.future.set_result(image)
+            ticket.succeed(image)
 
     def _end(self, ticket: EngineTicket, outcome: str, image: Image | None = None) -> None:
         with self._lock:

@@ -48,11 +48,13 @@ class HeldTicket:
         """Resolve to a picture, unless it has ended already."""
         with suppress(InvalidStateError):
             self.future.set_result(image)
+        self._callbacks.clear()  # which may hold this: a picture must not wait for gc
 
     def fail(self, error: BaseException) -> None:
         """Resolve to an error, unless it has ended already."""
         with suppress(InvalidStateError):
             self.future.set_exception(error)
+        self._callbacks.clear()
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

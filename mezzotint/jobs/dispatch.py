@@ -345,6 +345,7 @@ class Dispatcher:
     def _release(self, place: Place) -> None:
         with self._changed:
             self._running.pop(place.id, None)
+            place.inner = None  # whose callbacks hold the place: a picture must not wait for gc
             self._room.give(place.entry.key_id)
             self._changed.notify()
 

@@ -73,7 +73,8 @@ class Feed:
         gone = asyncio.create_task(_disconnect(http))
         gone.add_done_callback(lambda _: self._inbox.put_nowait(None))
         try:
-            left = len(self._tickets)
+            tickets = self._tickets
+            left = len(tickets)
             while left:
                 try:
                     async with asyncio.timeout(idle_s):
@@ -87,10 +88,11 @@ class Feed:
                     yield item
                     continue
                 left -= 1
-                yield Done(item, self._tickets[item].future.result())
+                yield Done(item, tickets[item].future.result())
         finally:
             gone.cancel()
             self.cancel()
+            self._tickets = ()  # whose callbacks hold this: a picture must not wait for gc
 
     def cancel(self) -> None:
         """Cancel what is not finished."""
