@@ -68,6 +68,7 @@ def record(runner: Runner, source: RunnerSource, seconds: float) -> list[Frame]:
     """The frames of a load, as a page would get them, from the load's start."""
     time.sleep(2.0)  # every worker has reported
     feed = LiveFeed(source, Queue(1024), Gpus())
+    feed.next()  # what was made to warm up is not part of it
     load = threading.Thread(target=_load, args=(runner, seconds), daemon=True)
     load.start()
     frames: list[Frame] = []

@@ -28,9 +28,15 @@ class Recording(GraphCache):
 
     last: Call | None = None
 
-    def __call__(self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    def __call__(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        *inputs: Tensor,
+        kind: Hashable | None = None,
+    ) -> Tensor:
         self.last = Call(function, inputs)
-        return super().__call__(key, function, *inputs)
+        return super().__call__(key, function, *inputs, kind=kind)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""CUDA graphs of one stage: captured the second time a shape is seen, replayed ever after."""
+"""CUDA graphs of one stage: captured once a shape's kernels are warm, replayed ever after."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ class _Captured:
 class GraphCache:
     """A Replay for one stage, called with that stage's stream current.
 
-    The first call of a key runs eagerly, so a new shape costs no capture and warms what capture
-    must not meet cold. The graphs share one pool: they run one after the other on one stream. A
-    pool gives memory back only whole, so graphs are dropped together: when `room` says that there
-    is none, and when a capture runs out of memory.
+    The first call of a key runs eagerly, which warms what capture must not meet cold; where another
+    key of its kind was captured, nothing is cold and the first call is captured at once. The graphs
+    share one pool: they run one after the other on one stream. A pool gives memory back only whole,
+    so graphs are dropped together: when `room` says that there is none, and when a capture runs out
+    of memory.
     """
 
     def __init__(self, room: Callable[[], int]) -> None:
         self._room = room  # bytes that may still be spent
         self._seen: set[Hashable] = set()
+        self._warm: set[Hashable] = set()  # kinds of which a key was captured
         self._captured: dict[Hashable, _Captured] = {}
         self._pool: Any = None
         self.refused: dict[Hashable, str] = {}  # keys that cannot be recorded, and why
@@ -49,17 +51,28 @@ class GraphCache:
         self.launches = 0
         self.replays = 0
 
-    def __call__(self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    def __call__(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        *inputs: Tensor,
+        kind: Hashable | None = None,
+    ) -> Tensor:
         self.launches += 1
         captured = self._captured.get(key)
         if captured is not None:
             self.replays += 1
             return captured(inputs)
-        if key not in self._seen:
-            self._seen.add(key)
+        first = key not in self._seen
+        self._seen.add(key)
+        if (first and kind not in self._warm) or key in self.refused:
             return function(*inputs)
-        captured = None if key in self.refused else self._try_to_capture(key, function, inputs)
-        return captured(inputs) if captured is not None else function(*inputs)
+        captured = self._try_to_capture(key, function, inputs, first)
+        if captured is None:
+            return function(*inputs)
+        if kind is not None:
+            self._warm.add(kind)
+        return captured(inputs)
 
     def drop(self) -> None:
         """Forget every graph and give their memory back to the device."""
@@ -74,20 +87,30 @@ class GraphCache:
         self.num_bytes = 0
 
     def _try_to_capture(
-        self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        inputs: tuple[Tensor, ...],
+        first: bool,
     ) -> _Captured | None:
         """None where it cannot be done: the picture must not pay for it, and is made without."""
-        try:
-            return self._capture(key, function, inputs)
-        except RuntimeError as error:
-            no_memory = ran_out_of_memory(error)
-            if not no_memory:
-                cause = error.__context__ or error  # the end of a broken capture hides what broke
-                self.refused[key] = f"{type(cause).__name__}: {cause}"
-                _log.warning("%s is not recorded: %s", key, self.refused[key])
-        if no_memory:  # only here: the handler above kept what the capture held
-            self.drop()
+        for make_room in (give_back, self.drop):  # what torch keeps of freed memory, then graphs
+            try:
+                return self._capture(key, function, inputs)
+            except RuntimeError as error:
+                if not ran_out_of_memory(error):
+                    self._refuse(key, error, again=first)
+                    return None
+            make_room()  # only here: the handler above kept what the capture held
         return None
+
+    def _refuse(self, key: Hashable, error: RuntimeError, again: bool) -> None:
+        """Say what broke; a key that was never run eagerly is tried `again` when it was."""
+        cause = error.__context__ or error  # the end of a broken capture hides what broke
+        why = f"{type(cause).__name__}: {cause}"
+        if not again:
+            self.refused[key] = why
+        _log.warning("%s is not recorded%s: %s", key, " yet" if again else "", why)
 
     def _capture(
         self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
@@ -98,19 +121,30 @@ class GraphCache:
             self._pool = torch.cuda.graph_pool_handle()
         free_before, _ = torch.cuda.mem_get_info()
         static = tuple(x.clone() for x in inputs)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(
-            graph,
-            pool=self._pool,
-            stream=torch.cuda.current_stream(),
-            capture_error_mode="thread_local",  # other threads may copy pixels meanwhile
-        ):
-            output = function(*static)
+        graph, output = record(function, static, self._pool)
         free_after, _ = torch.cuda.mem_get_info()
         self.num_bytes += max(0, free_before - free_after)
         captured = _Captured(graph, static, output, function)
         self._captured[key] = captured
         return captured
+
+
+def record(
+    function: Callable[..., Tensor], inputs: tuple[Tensor, ...], pool: Any
+) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """Capture a call on the current stream. -> the graph and the tensor that it writes.
+
+    `torch.cuda.graph` would wait for the device before it and give back all memory that torch
+    keeps, pinned memory too: the other stages would wait, and ask for it anew.
+    """
+    graph = torch.cuda.CUDAGraph()
+    # thread_local: other threads may copy pixels meanwhile
+    graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+    try:
+        output = function(*inputs)
+    finally:
+        graph.capture_end()
+    return graph, output
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,15 +147,29 @@ class Decode(Protocol):
 class Replay(Protocol):
     """Runs a function of tensors that launches the same kernels whenever `key` is the same."""
 
-    def __call__(self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """function(*inputs), perhaps by replaying a recording of it; one key, one set of shapes."""
+    def __call__(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        *inputs: Tensor,
+        kind: Hashable | None = None,
+    ) -> Tensor:
+        """function(*inputs), perhaps by replaying a recording of it; one key, one set of shapes.
+
+        Keys of one `kind` launch the same kernels for other shapes; None promises nothing.
+        """
         ...
 
 
 MakeReplay = Callable[[], Replay]  # each stage has its own
 
 
-def run_eagerly(key: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def run_eagerly(
+    key: Hashable,
+    function: Callable[..., Tensor],
+    *inputs: Tensor,
+    kind: Hashable | None = None,
+) -> Tensor:
     """The Replay that records nothing."""
     return function(*inputs)
 

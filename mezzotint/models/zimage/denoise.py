@@ -79,7 +79,8 @@ class Denoiser:
             modulations = Modulations.of(t, config.num_refiner_layers)
             return cast("Tensor", self._transformer(x, c, pack, modulations))
 
-        velocity = self._replay((shapes, len(times)), forward, patches, captions, times)
+        key, kind = (shapes, len(times)), (pack.kind, len(times) == 1)
+        velocity = self._replay(key, forward, patches, captions, times, kind=kind)
         return list(velocity.split(pack.output_lengths))
 
     def _run_mixed(
@@ -99,6 +100,7 @@ class Denoiser:
             pad_rows(captions, pack.captions),
             pad_rows(times.expand(len(shapes), -1, -1), MAX_REQUESTS),
             *pack.tables,
+            kind="mixed",
         )
         return list(velocity[: sum(pack.output_lengths)].split(pack.output_lengths))
 

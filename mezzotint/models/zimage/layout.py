@@ -58,6 +58,16 @@ class Layout:
     output: Tensor | None  # [sum of image_tokens over segments] rows of the joint sequence
     output_lengths: tuple[int, ...]  # image tokens of each segment
 
+    @property
+    def kind(self) -> tuple[bool, ...]:
+        """Equal for layouts that the same kernels run on: which rows move, what differs."""
+        tables = (self.image_source, self.joint_source, self.output)
+        segments = (self.images.segments, self.joint.segments)
+        return (
+            *(table is None for table in tables),
+            *(each.uniform_length is None for each in segments),
+        )
+
 
 def padded(tokens: int) -> int:
     """The next multiple of 32: the model was trained with learned tokens up to there."""

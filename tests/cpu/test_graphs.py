@@ -1,0 +1,111 @@
+"""What is captured when, on a recorder that stands in for CUDA's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from mezzotint.engine import graphs
+from mezzotint.engine.graphs import GraphCache
+
+X = torch.ones(3)
+
+
+class Graph:
+    """Runs the function anew where CUDA would replay its launches."""
+
+    def __init__(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> None:
+        self.function, self.inputs, self.output = function, inputs, function(*inputs)
+
+    def replay(self) -> None:
+        self.output.copy_(self.function(*self.inputs))
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
+    """Errors that the next captures end with, in order; none: they work."""
+    errors: list[BaseException] = []
+
+    def record(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], pool: Any) -> Any:
+        if errors:
+            raise errors.pop(0)
+        graph = Graph(function, inputs)
+        return graph, graph.output
+
+    monkeypatch.setattr(graphs, "record", record)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 0))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    return errors
+
+
+def double(x: Tensor) -> Tensor:
+    return 2 * x
+
+
+def run(cache: GraphCache, key: object, factor: float = 1.0, **options: object) -> str:
+    """Run a key. -> whether it was run eagerly, captured or replayed."""
+    before, captured = cache.replays, len(cache._captured)
+    result = cache(key, double, factor * X, **options)  # type: ignore[arg-type]
+    assert torch.equal(result, 2 * factor * X)
+    if cache.replays > before:
+        return "replayed"
+    return "captured" if len(cache._captured) > captured else "eager"
+
+
+def test_a_shape_is_captured_the_second_time(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    assert [run(cache, "a", n) for n in (1, 2, 3)] == ["eager", "captured", "replayed"]
+    assert (cache.launches, cache.replays) == (3, 1)
+    assert run(cache, "b") == "eager"  # no kind: nothing is known of its kernels
+
+
+def test_a_shape_whose_kind_is_warm_is_captured_at_once(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    assert [run(cache, "a", n, kind="k") for n in (1, 2)] == ["eager", "captured"]
+    assert [run(cache, "b", n, kind="k") for n in (1, 2)] == ["captured", "replayed"]
+    assert run(cache, "c", kind="other") == "eager"
+    cache.drop()  # what is compiled stays compiled
+    assert run(cache, "a", kind="k") == "captured"
+
+
+def test_what_breaks_at_first_sight_is_tried_again(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    for _ in range(2):
+        run(cache, "a", kind="k")
+    broken.append(RuntimeError("a kernel was cold"))
+    assert [run(cache, "b", n, kind="k") for n in (1, 2, 3)] == ["eager", "captured", "replayed"]
+    assert cache.refused == {}
+
+
+def test_what_breaks_once_it_was_run_is_refused(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    run(cache, "a")
+    broken.append(RuntimeError("it asks the device"))
+    assert [run(cache, "a") for _ in range(3)] == ["eager"] * 3
+    assert cache.refused == {"a": "RuntimeError: it asks the device"}
+
+
+def test_where_memory_runs_out_room_is_made_and_graphs_go_last(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    for key in ("a", "b"):
+        run(cache, key)
+    run(cache, "a")
+    broken.append(torch.OutOfMemoryError("CUDA out of memory"))
+    assert run(cache, "b") == "captured"  # what torch kept was enough
+    run(cache, "c")
+    broken += [torch.OutOfMemoryError("CUDA out of memory")] * 2
+    assert run(cache, "c") == "eager"
+    assert cache._captured == {}
+    assert cache.refused == {}
+
+
+def test_no_room_drops_what_is_held(broken: list[BaseException]) -> None:
+    room = iter([1, 0])
+    cache = GraphCache(lambda: next(room))
+    for key in ("a", "b", "a", "b"):
+        run(cache, key)
+    assert list(cache._captured) == ["b"]
