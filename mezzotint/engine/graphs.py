@@ -83,6 +83,7 @@ class GraphCache:
         """Hold no graph any more; the last replay may still run, so their memory stays torch's."""
         self._captured.clear()
         self._seen.clear()
+        self._warm.clear()  # where graphs find no room, what is seen once is not worth capturing
         self._pool = None
         self.num_bytes = 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,7 +80,7 @@ def test_graphs_replay_to_the_bytes_that_eager_makes(engine: Engine) -> None:
 def test_many_shapes_drop_old_graphs_and_keep_the_bytes(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rooms = iter([1, 1, 0] * 40)  # every third capture finds no room
+    rooms = itertools.cycle([1, 1, 0])  # every third capture finds no room
     for cache in (engine._model.denoise._replay, engine._model.decode._replay):  # type: ignore[attr-defined]
         monkeypatch.setattr(cache, "_room", lambda: next(rooms))
         cache.drop()
