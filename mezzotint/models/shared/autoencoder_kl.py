@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from mezzotint.kernels import group_norm_silu
 from mezzotint.models.shared import strips
+from mezzotint.models.shared.convolution import convolve
 from mezzotint.models.shared.wide_attention import wide_attention
 
 
@@ -97,7 +98,7 @@ class Decoder(nn.Module):
         Given `strip_rows` (2 or more), the last level runs a picture and that many rows at a time.
         """
         z = z / self.config.scaling_factor + self.config.shift_factor
-        x = self.conv_in(_nhwc(z.to(self.conv_in.weight.dtype)))
+        x = convolve(_nhwc(z.to(self.conv_in.weight.dtype)), self.conv_in)
         *coarse, before, last = cast("Sequence[UpBlock]", self.up_blocks)
         # One by one: nothing but a layer's own input is alive while it runs.
         for layer in (
@@ -112,7 +113,7 @@ class Decoder(nn.Module):
             return torch.cat([self._in_strips(pictures, strip_rows) for _ in range(len(pictures))])
         for layer in (*before.upsamplers, *last.resnets):
             x = layer(x)
-        return cast("Tensor", self.conv_out(_norm_silu(x, self.conv_norm_out)))
+        return convolve(_norm_silu(x, self.conv_norm_out), self.conv_out)
 
     def _in_strips(self, pictures: list[Tensor], rows: int) -> Tensor:
         """The last of `pictures`, which is taken from the list, so that its memory is free soon."""
@@ -188,10 +189,10 @@ class Resnet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, C', H, W]."""
-        h = self.conv1(_norm_silu(x, self.norm1))
+        h = convolve(_norm_silu(x, self.norm1), self.conv1)
         h = _norm_silu(h, self.norm2)  # in a line of its own: what conv1 made is freed before conv2
-        h = self.conv2(h)
-        return cast("Tensor", h.add_(x if self.conv_shortcut is None else self.conv_shortcut(x)))
+        shortcut = x if self.conv_shortcut is None else convolve(x, self.conv_shortcut)
+        return convolve(h, self.conv2, residual=shortcut)
 
 
 class Attention(nn.Module):
@@ -235,7 +236,7 @@ class Upsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, C, H, W] -> [B, C, 2H, 2W]."""
         x = functional.interpolate(x, scale_factor=2.0, mode="nearest")
-        return cast("Tensor", self.conv(x))
+        return convolve(x, self.conv)
 
 
 def _resnets(config: AutoencoderConfig, width: int, out_width: int, num: int) -> nn.ModuleList:
