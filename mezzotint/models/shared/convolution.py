@@ -20,6 +20,10 @@ def convolve(x: Tensor, conv: nn.Conv2d, residual: Tensor | None = None) -> Tens
     if not x.is_cuda:
         y = cast("Tensor", conv(x))
         return y if residual is None else y.add_(residual)
+    return _with_one_end(x, conv, residual)
+
+
+def _with_one_end(x: Tensor, conv: nn.Conv2d, residual: Tensor | None) -> Tensor:
     assert conv.bias is not None  # noqa: S101 - all convolutions of this model have one
     y = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
     for picture, more in zip(y, repeat(None) if residual is None else residual, strict=False):
