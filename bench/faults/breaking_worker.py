@@ -25,7 +25,7 @@ from mezzotint.workers.process import main, make_engine
 
 FOLDER = "FAULT_FOLDER"
 _CHUNK_BYTES = 256 * 2**20
-_FOR_EVER = 2**62  # cycles
+_HANG_CYCLES = 60_000_000_000  # half a minute: ten times as long as a worker may be silent
 
 
 def death() -> None:
@@ -48,9 +48,12 @@ def illegal() -> None:
 
 
 def hang() -> None:
-    """A kernel that spins; without a GPU the whole process stands still."""
+    """A kernel that spins; without a GPU the whole process stands still.
+
+    It has an end, in case that the driver cannot end its process before.
+    """
     if torch.cuda.is_available():
-        torch.cuda._sleep(_FOR_EVER)
+        torch.cuda._sleep(_HANG_CYCLES)
     else:
         os.kill(os.getpid(), signal.SIGSTOP)
 

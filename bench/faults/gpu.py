@@ -1,8 +1,8 @@
 """Faults made for real in two workers that share a GPU: `python -m bench.faults.gpu --out FILE`.
 
 The bundled model draws. A worker is killed, takes memory until there is no more, writes where
-nothing is, runs a kernel that never ends, or sends noise in place of a frame, at a random step of a
-picture. No picture may be lost or differ by a byte, the other worker's process goes on, and both
+nothing is, runs a kernel of half a minute, or sends noise in place of a frame, at a random step of
+a picture. No picture may be lost or differ by a byte, the other worker's process goes on, and both
 work again within the time to load + 5 s. On a machine without a GPU the same is done on the CPU,
 less what needs one.
 """
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -105,6 +106,7 @@ class Studio:
 
 def main() -> int:
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a time limit leaves a row too
     kinds = [kind for kind in FAULTS if kind not in _NEED_GPU or torch.cuda.is_available()]
     for kind in sorted(set(FAULTS) - set(kinds)):
         print(f"{kind} is left out: it needs an NVIDIA GPU, and none is visible", file=sys.stderr)
@@ -129,7 +131,10 @@ def run(folder: Path, kinds: Sequence[str], times: int, limit_s: float) -> dict[
         calm_s = statistics.median(studio.draw().took_s for _ in range(3))
         try:
             _rounds(studio, seen, times, end, 0.5 * calm_s)
-        except Exception as error:  # what was seen until then is told all the same
+        except (
+            Exception,
+            KeyboardInterrupt,
+        ) as error:  # the row holds what was seen
             row["error"] = f"{type(error).__name__}: {error}"
     row |= _figures(seen, load_s, calm_s)
     return row | {"met": row["met"] and "error" not in row}

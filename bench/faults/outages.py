@@ -17,7 +17,7 @@ class Outages:
         self._pool = pool
         self._longest_s = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def longest_s(self) -> float:
