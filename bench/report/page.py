@@ -10,7 +10,7 @@ from bench import targets
 from bench.report import tables
 from bench.results_table import Results
 from bench.rows import RESULTS, Row, read
-from bench.targets import Missing, Verdict, judge
+from bench.targets import Missing, Verdict, beyond, judge
 from bench.workload import FOUR, SINGLE
 
 NOTES = Path(__file__).with_name("notes.md")
@@ -48,7 +48,7 @@ def _page(rows: Rows) -> Iterator[str]:
     yield "<!-- Written by `make performance` from bench/results/; edit bench/report/ instead. -->"
     yield ""
     yield from _method(rows)
-    yield from _section("Targets", _targets(judge(results)), "make targets")
+    yield from _section("Targets", _targets(results), "make targets")
     yield "## Whole pictures, one at a time"
     yield ""
     yield (
@@ -134,10 +134,14 @@ def _section(
         yield ""
 
 
-def _targets(verdicts: list[Verdict]) -> Iterator[str]:
+def _targets(results: Results) -> Iterator[str]:
+    verdicts = [*judge(results), *beyond(results)]
     yield from tables.table(
         ("target", "mode", "measured", "floor", "aim", "verdict"), map(_target, verdicts)
     )
+    if any(verdict.target.mode == "fast*" for verdict in verdicts):
+        yield ""
+        yield targets.FOOTNOTE.replace("fast*", r"fast\*")
 
 
 def _target(verdict: Verdict) -> tuple[str, ...]:
@@ -150,4 +154,5 @@ def _target(verdict: Verdict) -> tuple[str, ...]:
     where = f"{measured.rows[0]['where']}, {measured.rows[0]['commit']}"
     note = f"; {measured.note.replace(' x ', ' × ')}" if measured.note else ""
     word = _WORDS[verdict.reached]
-    return (t.title, t.mode, value, *bounds, f"{word} ({where}{note})")
+    mode = t.mode.replace("*", r"\*")
+    return (t.title, mode, value, *bounds, f"{word} ({where}{note})")

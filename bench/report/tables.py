@@ -177,7 +177,7 @@ def pipeline(rows: Sequence[Row]) -> Iterator[str]:
     columns = list(dict.fromkeys((precision, workload) for precision, workload, _ in found))
     kinds = list(dict.fromkeys(kind for _, _, kind in found))
     yield from table(
-        ("", *(f"{precision}, {workload}" for precision, workload in columns)),
+        ("", *(f"{precision}, {_asked(workload)}" for precision, workload in columns)),
         (
             (PIPELINES.get(kind, kind), *(_pipeline(found.get((*c, kind))) for c in columns))
             for kind in kinds
@@ -263,6 +263,12 @@ def _rate(results: Results, system: str, workload: Workload) -> str:
 def _cell(results: Results, system: str, workload: str, key: str, form: str) -> str:
     row = results.newest(system, workload)
     return "–" if row is None else form.format(row[key])
+
+
+def _asked(workload: str) -> str:
+    """512px-8-x16 in words."""
+    side, steps, count = workload.replace("px", "").replace("x", "").split("-")
+    return f"{count} at {side}², {steps} steps"
 
 
 def _pipeline(row: Row | None) -> str:

@@ -11,7 +11,7 @@ from made_rows import RUN, Row, reaching_every_aim, whole
 from bench import targets
 from bench.results_table import Results
 from bench.rows import RESULTS, read
-from bench.targets import EXACT, FAST, GIB, judge, lines, origin_lines
+from bench.targets import ATTENTION, EXACT, FAST, GIB, beyond, judge, lines, origin_lines
 
 
 def verdicts_of(rows: list[Row]) -> dict[tuple[str, str], str]:
@@ -22,6 +22,17 @@ def test_rows_that_reach_every_aim() -> None:
     found = judge(Results.of(reaching_every_aim()))
     assert {v.reached for v in found} == {"aim"}, "\n".join(lines(found))
     assert len(found) == 28
+
+
+def test_attention_in_fp8_is_reported_where_it_was_measured() -> None:
+    rows = [*reaching_every_aim()]
+    assert beyond(Results.of(rows)) == []
+    fast = next(r for r in rows if (r["system"], r["workload"]) == (FAST, "forward-1024px"))
+    found = beyond(Results.of([*rows, fast | {"system": ATTENTION, "ms": 49.0}]))
+    assert [(v.target.title, v.target.mode, v.reached) for v in found] == [
+        ("one forward at 1024²", "fast*", "aim")
+    ]
+    assert "fast*" in "\n".join(lines(found))
 
 
 @pytest.mark.parametrize(
