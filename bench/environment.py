@@ -30,6 +30,11 @@ def environment(module: str, commit: str | None = None) -> dict[str, str]:
     }
 
 
+def python_path() -> str:
+    """Of a process that measures: this tree first, then whatever the caller found packages in."""
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+
+
 def need_gpu() -> None:
     """End the command, with 1, where torch sees no GPU."""
     if not torch.cuda.is_available():

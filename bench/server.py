@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from bench.environment import ROOT
+from bench.environment import ROOT, python_path
 
 _VARIABLE = "FAKE_DEVICE"
 _PROGRAM = ("-P", str(ROOT / "bench" / "fake_worker.py"))
@@ -36,7 +36,7 @@ class ServerProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *command, "--port", "0", "--data-dir", str(data)],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": _path()} | environment,
+            env=os.environ | {"PYTHONPATH": python_path()} | environment,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
@@ -101,11 +101,6 @@ class ServerProcess:
         # What else it may say is read too: a full pipe would stop it.
         threading.Thread(target=output.read, daemon=True).start()
         return found[0]
-
-
-def _path() -> str:
-    """This tree first, then whatever packages the caller found there."""
-    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
 def start_pretending(data: Path, *arguments: str, **device: Any) -> ServerProcess:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.environment import ROOT, environment
+from bench.environment import environment, python_path
 from bench.faults.breaking_worker import FAULTS, FOLDER
 from bench.faults.outages import Outages, until_ready
 from bench.rows import append
@@ -162,8 +162,7 @@ def _config() -> dict[str, Any]:
 def _launch(config: Config, folder: Path) -> Launch:
     """The first device, which both workers are given."""
     launch = launches(config)[0]
-    path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
-    more = {FOLDER: str(folder), "PYTHONPATH": path}
+    more = {FOLDER: str(folder), "PYTHONPATH": python_path()}
     return replace(launch, program=_PROGRAM, environment={**launch.environment, **more})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Literal
 
@@ -24,6 +24,12 @@ class EngineStats:
     outcomes: dict[Outcome, int]
     stage_ms: dict[str, float]  # median over pictures of each stage's total
     clock: Literal["host", "device"]
+
+
+def after_wait(waited_ms: float, spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans that began when a wait was over, counted from its begin, and the wait before them."""
+    moved = (replace(span, start_ms=span.start_ms + waited_ms) for span in spans)
+    return (Span("queue", 0.0, waited_ms), *moved)
 
 
 @dataclass(slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mezzotint.engine.runner import Ticket
+from mezzotint.engine.stats import after_wait
 from mezzotint.engine.ticket import HeldTicket
 from mezzotint.jobs.line import Entry
-from mezzotint.types import Image, MezzotintError, Progress, Request, Span, StepRange
+from mezzotint.types import Image, MezzotintError, Progress, Request, StepRange
 
 
 class DeadlineError(MezzotintError):
@@ -73,6 +74,5 @@ class Place(HeldTicket):
     def with_wait(self, image: Image) -> Image:
         """The picture with the time in the line before what the runner measured."""
         waited_ms = (self.started_s - self.entered_s) * 1e3
-        moved = (replace(span, start_ms=span.start_ms + waited_ms) for span in image.spans)
-        spans = (Span("queue", 0.0, waited_ms), *moved)
+        spans = after_wait(waited_ms, image.spans)
         return replace(image, spans=spans, submitted_s=self.entered_s)

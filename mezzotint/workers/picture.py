@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from mezzotint.types import Image, Progress, Span
+from mezzotint.engine.stats import after_wait
+from mezzotint.types import Image, Progress
 from mezzotint.workers.block import read_block
 from mezzotint.workers.frames import MAX_FILE_BYTES, Finished, FrameError, Progressed
 from mezzotint.workers.worker import Job, Worker
@@ -38,9 +38,7 @@ def read_image(worker: Worker, job: Job, frame: Finished) -> Image:
     pixels = np.empty((recipe.height, recipe.width, 3), np.uint8)
     data = bytearray(frame.data_bytes)
     _read_block(worker, (pixels.data, memoryview(data)))
-    waited_ms = (job.placed - job.submitted) * 1e3
-    moved = tuple(replace(span, start_ms=span.start_ms + waited_ms) for span in frame.spans)
-    spans = (Span("queue", 0.0, waited_ms), *moved)
+    spans = after_wait((job.placed - job.submitted) * 1e3, frame.spans)
     return Image(pixels, bytes(data), job.format, recipe, provenance, spans, job.submitted)
 
 

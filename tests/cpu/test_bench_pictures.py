@@ -169,8 +169,12 @@ def test_an_engine_s_replays_can_be_watched() -> None:
 
 def test_the_real_model_takes_every_size_that_is_measured() -> None:
     spec = describe_random_weights("z-image-turbo")
-    for workload in WORKLOADS:
-        resolve(request_of(prompt(0), workload), spec)
-    for name, sizes in new_size.SIZES.items():
-        for width, height in sizes:
-            resolve(request_of(prompt(0), Workload(name, width, height, 8, 0.0)), spec)
+    new = [
+        Workload(name, width, height, 8, 0.0)
+        for name, sizes in new_size.SIZES.items()
+        for width, height in sizes
+    ]
+    for workload in (*WORKLOADS, *new):
+        recipe = resolve(request_of(prompt(0), workload), spec)
+        assert (recipe.width, recipe.height) == (workload.width, workload.height)
+        assert recipe.steps == workload.steps

@@ -23,10 +23,15 @@ def convolve(x: Tensor, conv: nn.Conv2d, residual: Tensor | None = None) -> Tens
     return _with_one_end(x, conv, residual)
 
 
-def _with_one_end(x: Tensor, conv: nn.Conv2d, residual: Tensor | None) -> Tensor:
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """A convolution's bias [C']."""
     assert conv.bias is not None  # noqa: S101 - all convolutions of this model have one
+    return conv.bias
+
+
+def _with_one_end(x: Tensor, conv: nn.Conv2d, residual: Tensor | None) -> Tensor:
     y = functional.conv2d(x, conv.weight, None, conv.stride, conv.padding)
     for picture, more in zip(y, repeat(None) if residual is None else residual, strict=False):
         place = picture.movedim(0, -1)
-        add_bias(place, conv.bias, place, None if more is None else more.movedim(0, -1))
+        add_bias(place, bias_of(conv), place, None if more is None else more.movedim(0, -1))
     return y

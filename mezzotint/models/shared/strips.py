@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mezzotint.kernels import add_bias, conv_window, group_norm_affine
+from mezzotint.models.shared.convolution import bias_of
 
 if TYPE_CHECKING:
     from mezzotint.models.shared.autoencoder_kl import Resnet
@@ -48,7 +49,7 @@ def upsample(arena: Tensor, conv: nn.Conv2d, rows: int) -> None:
     window = arena.new_empty(rows + 2, width, channels)
     for start, stop in _strips(height, rows):
         view = conv_window(small, window[: stop - start + 2], start - 1, scale=2)
-        add_bias(_convolve(view, conv), _bias(conv), arena[start:stop, :, :channels])
+        add_bias(_convolve(view, conv), bias_of(conv), arena[start:stop, :, :channels])
 
 
 def apply_resnet(arena: Tensor, resnet: Resnet, rows: int) -> None:
@@ -60,18 +61,18 @@ def apply_resnet(arena: Tensor, resnet: Resnet, rows: int) -> None:
         hidden = _convolve(window, resnet.conv1)
         if resnet.conv_shortcut is not None:  # read before its rows are written, by it and by h
             shortcut = _convolve(x[start:stop], resnet.conv_shortcut)
-            add_bias(shortcut, _bias(resnet.conv_shortcut), y[start:stop])
-        add_bias(hidden, _bias(resnet.conv1), h[start:stop])
+            add_bias(shortcut, bias_of(resnet.conv_shortcut), y[start:stop])
+        add_bias(hidden, bias_of(resnet.conv1), h[start:stop])
     for start, stop, window in _windows(h, resnet.norm2, rows):
         place = y[start:stop]
-        add_bias(_convolve(window, resnet.conv2), _bias(resnet.conv2), place, residual=place)
+        add_bias(_convolve(window, resnet.conv2), bias_of(resnet.conv2), place, residual=place)
 
 
 def to_picture(arena: Tensor, norm: nn.GroupNorm, conv: nn.Conv2d, rows: int) -> Tensor:
     """The last norm and convolution. arena [H, W, A] -> [1, C', H, W], channels last."""
     picture = arena.new_empty(*arena.shape[:2], conv.out_channels)
     for start, stop, window in _windows(arena[..., : norm.num_channels], norm, rows):
-        add_bias(_convolve(window, conv), _bias(conv), picture[start:stop])
+        add_bias(_convolve(window, conv), bias_of(conv), picture[start:stop])
     return picture.movedim(-1, 0)[None]
 
 
@@ -115,8 +116,3 @@ def _convolve(window: Tensor, conv: nn.Conv2d) -> Tensor:
 
 def _nchw(x: Tensor) -> Tensor:
     return x.movedim(-1, 0)[None]
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None  # noqa: S101 - all convolutions of this model have one
-    return conv.bias

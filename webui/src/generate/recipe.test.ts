@@ -1,22 +1,12 @@
 import { expect, test } from "vitest";
 import type { Capabilities } from "../api/types.ts";
+import { LIMITS } from "./limits.sample.ts";
 import { fill, isTaken, ownRecipe, toRequest } from "./recipe.ts";
 
 const MODEL = {
   sizes: [{ width: 1024, height: 1024, ratio: "1:1" }],
   defaults: { width: 1024, height: 1024, steps: 8, guidance: 0, format: "png" },
-  limits: {
-    min_side: 256,
-    max_side: 4096,
-    multiple: 16,
-    min_pixels: 512 * 512,
-    max_pixels: 2048 * 2048,
-    max_guided_pixels: 1024 * 1024,
-    steps: { min: 1, max: 120 },
-    guidance: { min: 0, max: 20 },
-    n_max: 10,
-    prompt_tokens: 512,
-  },
+  limits: LIMITS,
   formats: ["png", "webp", "jpeg"],
 } as unknown as Capabilities;
 const OWN = ownRecipe(MODEL);
