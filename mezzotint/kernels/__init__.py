@@ -18,7 +18,7 @@ from mezzotint.kernels.attention.backend import Backend
 from mezzotint.kernels.attention_fp8 import reference as _attention_fp8
 from mezzotint.kernels.conv_window import reference as _conv_window
 from mezzotint.kernels.flow_step import reference as _flow_step
-from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, Product, Rows, ScaledRows, Weight
+from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, Fp8Values, Product, Rows, ScaledRows, Weight
 from mezzotint.kernels.group_norm_silu import reference as _group_norm_silu
 from mezzotint.kernels.layer_norm_modulate import reference as _layer_norm_modulate
 from mezzotint.kernels.linear import reference as _linear
@@ -37,6 +37,7 @@ __all__ = [
     "Backend",
     "Fp8Matrix",
     "Fp8Rows",
+    "Fp8Values",
     "Product",
     "Rows",
     "ScaledRows",

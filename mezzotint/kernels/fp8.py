@@ -14,14 +14,11 @@ WIDTH_MULTIPLE = 16  # bytes: tensor cores read rows in pieces of 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fp8Rows:
-    """Tokens, or a weight's output channels: row i is values[i] * scale[i].
-
-    values [R, K] e4m3, K a multiple of 16 (zeros beyond the true width); scale [R, 1] float32.
-    """
+class Fp8Values:
+    """values * scale. values [R, K] e4m3, K a multiple of 16 (zeros beyond the true width)."""
 
     values: Tensor
-    scale: Tensor
+    scale: Tensor  # float32
 
     @property
     def is_cuda(self) -> bool:
@@ -32,28 +29,24 @@ class Fp8Rows:
         return self.values.nbytes + self.scale.nbytes
 
     def dequantize(self, dtype: torch.dtype) -> Tensor:
-        """The numbers the rows stand for [R, K]."""
+        """The numbers it stands for [R, K]."""
         return (self.values.to(torch.float32) * self.scale).to(dtype)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fp8Matrix:
-    """A weight with one scale: values * scale. values [N, K] e4m3, K as in Fp8Rows; scale [1].
+class Fp8Rows(Fp8Values):
+    """Tokens, or a weight's output channels: row i is values[i] * scale[i]; scale [R, 1]."""
+
+    __slots__ = ()
+
+
+class Fp8Matrix(Fp8Values):
+    """A weight with one scale [1].
 
     e4m3 is floating point, so a row a hundred times smaller than the largest is held as well as
     it: only below a thousandth of the matrix's largest element are bits lost.
     """
 
-    values: Tensor
-    scale: Tensor  # float32
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes + self.scale.nbytes
-
-    def dequantize(self, dtype: torch.dtype) -> Tensor:
-        """The numbers the weight stands for [N, K]."""
-        return (self.values.to(torch.float32) * self.scale).to(dtype)
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from mezzotint.kernels.attention_fp8.cases import CASES as ATTENTION_FP8
 from mezzotint.kernels.case import Case
 from mezzotint.kernels.conv_window.cases import CASES as CONV_WINDOW
 from mezzotint.kernels.flow_step.cases import CASES as FLOW_STEP
-from mezzotint.kernels.fp8 import Fp8Matrix, Fp8Rows, ScaledRows
+from mezzotint.kernels.fp8 import Fp8Rows, Fp8Values, ScaledRows
 from mezzotint.kernels.group_norm_silu.cases import CASES as GROUP_NORM_SILU
 from mezzotint.kernels.layer_norm_modulate.cases import CASES as LAYER_NORM_MODULATE
 from mezzotint.kernels.linear.cases import CASES as LINEAR
@@ -213,8 +213,9 @@ def _cast(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
 
 def _numbers(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
     """FP8 rows, matrices and waiting scales as the numbers they stand for."""
-    scaled = (Fp8Rows, Fp8Matrix, ScaledRows)
-    return tuple(x.dequantize(dtype) if isinstance(x, scaled) else x for x in inputs)
+    return tuple(
+        x.dequantize(dtype) if isinstance(x, Fp8Values | ScaledRows) else x for x in inputs
+    )
 
 
 def _tuple(outputs: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mezzotint.kernels import Fp8Matrix, Fp8Rows
+from mezzotint.kernels import Fp8Matrix, Fp8Rows, Fp8Values
 
 MakeValue = Callable[[str, torch.Size], Tensor]
 Quantize = Callable[[Tensor], Fp8Rows | Fp8Matrix]
@@ -38,6 +38,6 @@ def materialize(module: nn.Module, make: MakeValue, fp8: Chooses = nothing) -> N
 def bytes_on(device: torch.device, module: nn.Module) -> int:
     """Bytes of a module's weights that lie on a kind of device, those in FP8 with their scales."""
     held = (weight for part in module.modules() for weight in vars(part).values())
-    fp8 = (weight for weight in held if isinstance(weight, Fp8Rows | Fp8Matrix))
+    fp8 = (weight for weight in held if isinstance(weight, Fp8Values))
     plain = (weight for weight in module.parameters() if weight.device.type == device.type)
     return sum(rows.nbytes for rows in fp8) + sum(weight.nbytes for weight in plain)

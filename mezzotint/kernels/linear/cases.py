@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,9 @@ SWEEP = (
     Launch(128, 256, 64, 8, 4),
     Launch(256, 128, 64, 8, 4),
 )
+
+
+Inputs = Callable[[torch.Generator, torch.dtype], tuple[Any, ...]]
 
 
 def formula(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -68,9 +72,17 @@ def _tokens_case(name: str, num_tokens: int, k: int, n: int, small: bool = False
 
 def _fp8_case(name: str, num_tokens: int, k: int, n: int, small: bool = False) -> Case:
     make = partial(fp8_inputs, num_tokens, k, n)
-    num_bytes = num_tokens * (k + 4) + n * (k + 4) + 2 * num_tokens * n
+    return of_fp8("linear", name, (num_tokens, k, n), make, n, small=small)
+
+
+def of_fp8(
+    op: str, name: str, shape: tuple[int, int, int], make: Inputs, num_scales: int, small: bool
+) -> Case:
+    """A product [T, K] x [K, N] of FP8 rows and a weight of so many scales."""
+    num_tokens, k, n = shape
+    num_bytes = num_tokens * (k + 4) + n * k + 4 * num_scales + 2 * num_tokens * n
     num_flops = num_tokens * k * n  # counted in bfloat16's time: tensor cores do twice as many
-    return Case("linear", name, make, formula, num_bytes, num_flops, small=small, library=True)
+    return Case(op, name, make, formula, num_bytes, num_flops, small=small, library=True)
 
 
 def _case(name: str, num_tokens: int, k: int, n: int, bias: bool = False) -> Case:

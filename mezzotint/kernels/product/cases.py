@@ -6,18 +6,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mezzotint.kernels.case import Case, draw
 from mezzotint.kernels.fp8 import ScaledRows
 from mezzotint.kernels.linear.cases import inputs as plain_inputs
+from mezzotint.kernels.linear.cases import of_fp8
 from mezzotint.kernels.product.reference import quantize_matrix
 from mezzotint.kernels.quantize_rows.reference import quantize_rows
-
-
-def formula(x: Tensor, weight: Tensor) -> Tensor:
-    """x W^T, of the numbers that FP8 stands for."""
-    return x @ weight.mT
 
 
 def inputs(
@@ -36,10 +31,9 @@ def scaled(generator: torch.Generator, dtype: torch.dtype, *shape: int) -> Scale
 
 
 def _case(name: str, num_tokens: int, k: int, n: int, small: bool = False) -> Case:
-    make = partial(inputs, num_tokens, k, n)
-    num_bytes = num_tokens * (k + 4) + n * k + 4 + 2 * num_tokens * n
-    num_flops = num_tokens * k * n  # counted in bfloat16's time: tensor cores do twice as many
-    return Case("product", name, make, formula, num_bytes, num_flops, small=small, library=True)
+    return of_fp8(
+        "product", name, (num_tokens, k, n), partial(inputs, num_tokens, k, n), 1, small=small
+    )
 
 
 CASES = (

@@ -14,6 +14,7 @@ from mezzotint.kernels.fp8 import (
     Fp8Rows,
     ScaledRows,
     padded_width,
+    saturate,
 )
 
 _ROWS_AT_ONCE = 2048  # of a weight in float32: a matrix of 20480 rows would take 0.3 GiB
@@ -33,5 +34,5 @@ def quantize_matrix(x: Tensor) -> Fp8Matrix:
     for start in range(0, x.shape[0], _ROWS_AT_ONCE):
         part = x[start : start + _ROWS_AT_ONCE].float() / scale
         part = functional.pad(part, (0, width - x.shape[1]))
-        values[start : start + _ROWS_AT_ONCE] = part.clamp(-FP8_MAX, FP8_MAX)
+        values[start : start + _ROWS_AT_ONCE] = saturate(part)
     return Fp8Matrix(values, scale.reshape(1))
