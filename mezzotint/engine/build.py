@@ -142,10 +142,12 @@ def _describe(
 
 def _limit(device: torch.device, budget: Budget) -> None:
     """Let torch's allocator refuse what goes beyond a budget that was asked for."""
-    total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.empty_cache()
-    held = torch.cuda.memory_reserved(device)  # by other engines of this process, gaps and all
-    fraction = min(1.0, (held + budget.num_bytes) / total) if budget.asked else 1.0
+    fraction = 1.0
+    if budget.asked:
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.empty_cache()
+        held = torch.cuda.memory_reserved(device)  # by other engines of this process, gaps and all
+        fraction = min(1.0, (held + budget.num_bytes) / total)
     # torch wants an index here, and a device called just "cuda" has none
     torch.cuda.set_per_process_memory_fraction(fraction, torch.cuda.current_device())
 
