@@ -25,9 +25,9 @@ from bench.environment import environment
 from bench.pictures import names_of
 from bench.rows import Row, append
 from mezzotint.engine.engine import Engine
-from mezzotint.engine.pack import STAGES, StageName
+from mezzotint.engine.pack import StageName
 from mezzotint.engine.record import Interval
-from mezzotint.engine.stage import CudaClock, CudaStage, Launch, Stage
+from mezzotint.engine.stage import CudaStage, Launch, Stage
 from mezzotint.measure.timing import by_engine
 from mezzotint.measure.workload import Workload, new_prompts
 from mezzotint.server.chronicle import Chronicle
@@ -110,43 +110,43 @@ def line(row: Row) -> str:
 
 
 @contextmanager
-def _one_stream(engine: Engine) -> Iterator[None]:
-    """Encoding and decoding wait their turn among the steps."""
-    with _stages(engine, dict.fromkeys(STAGES, 0), shared=True):
-        yield
-
-
-@contextmanager
-def _stages(
-    engine: Engine, priorities: dict[StageName, int], shared: bool = False
-) -> Iterator[None]:
-    executor: Any = engine._loop._executor
+def _stages(engine: Engine, change: Callable[[StageName, Stage], Stage]) -> Iterator[None]:
+    """The idle engine with other stages."""
+    executor = engine._loop._executor
     before = executor._stages
-    if torch.cuda.is_available():
-        clock = CudaClock.start()
-        made: dict[StageName, Stage] = {
-            name: CudaStage(torch.cuda.Stream(priority=level), clock)
-            for name, level in priorities.items()
-        }
-        executor._stages = dict.fromkeys(STAGES, made["denoise"]) if shared else made
+    executor._stages = {name: change(name, stage) for name, stage in before.items()}
     try:
         yield
     finally:
         executor._stages = before
 
 
+def _one_stream(engine: Engine) -> AbstractContextManager[None]:
+    """Encoding and decoding wait their turn among the steps."""
+    shared = engine._loop._executor._stages["denoise"]
+    return _stages(engine, lambda name, stage: shared)
+
+
+def _with_priorities(**levels: int) -> Kind:
+    def change(name: StageName, stage: Stage) -> Stage:
+        if not isinstance(stage, CudaStage):
+            return stage
+        return CudaStage(torch.cuda.Stream(priority=levels.get(name, 0)), stage.clock)
+
+    return lambda engine: _stages(engine, change)
+
+
 @contextmanager
 def _untold(engine: Engine) -> Iterator[None]:
     """No events but those that order work, and nobody takes note."""
-    loop, executor = engine._loop, engine._loop._executor
-    recorder, stages = loop._recorder, executor._stages
+    loop = engine._loop
+    recorder = loop._recorder
     loop._recorder = engine._recorder = _Silent(recorder)  # type: ignore[assignment]
-    executor._stages = {name: _untimed(stage) for name, stage in stages.items()}
     try:
-        yield
+        with _stages(engine, lambda name, stage: _untimed(stage)):
+            yield
     finally:
         loop._recorder = engine._recorder = recorder
-        executor._stages = stages
 
 
 def _untimed(stage: Stage) -> Stage:
@@ -217,10 +217,6 @@ def _watched(engine: Engine) -> Iterator[None]:
     finally:
         stop.set()
         reader.join()
-
-
-def _with_priorities(**levels: int) -> Kind:
-    return lambda engine: _stages(engine, {name: levels.get(name, 0) for name in STAGES})
 
 
 AS_IT_IS = "as it is"

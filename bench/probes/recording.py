@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest.mock import patch
 
 from torch import Tensor
@@ -29,14 +30,10 @@ class Recording(GraphCache):
     last: Call | None = None
 
     def __call__(
-        self,
-        key: Hashable,
-        function: Callable[..., Tensor],
-        *inputs: Tensor,
-        kind: Hashable | None = None,
+        self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor, **kind: Any
     ) -> Tensor:
         self.last = Call(function, inputs)
-        return super().__call__(key, function, *inputs, kind=kind)
+        return super().__call__(key, function, *inputs, **kind)
 
 
 @contextmanager
