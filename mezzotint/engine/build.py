@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from mezzotint.config import Config
+from mezzotint.engine.allocator import let_segments_grow
 from mezzotint.engine.device import Device, precisions_of
 from mezzotint.engine.free_memory import host_free_bytes
 from mezzotint.engine.graphs import GraphTally
@@ -79,6 +80,7 @@ def load_model(
         on_load=on_load,
     )
     if place.device.type == "cuda":
+        let_segments_grow()
         _limit(place.device, plan.budget)
     try:
         if config.random_weights is not None:

@@ -118,7 +118,7 @@ class GraphCache:
     ) -> _Captured:
         if self._room() <= 0:
             self.drop()
-        if self._pool is None:
+        if not self._captured:  # a pool ends with its last graph, and torch begins none again
             self._pool = torch.cuda.graph_pool_handle()
         free_before, _ = torch.cuda.mem_get_info()
         static = tuple(x.clone() for x in inputs)

@@ -307,13 +307,16 @@ def rms_norm_modulate(
     return triton.rms_norm_modulate(x, weight, eps, scale, index, quantize)
 
 
-def softmax_rows(x: Tensor, scale: float, into: torch.dtype) -> Tensor:
-    """Turn each row of scores x [R, K] float32 into shares of dtype `into`: softmax(scale x)."""
+def softmax_rows(x: Tensor, scale: float, into: torch.dtype, columns: int) -> Tensor:
+    """Turn each row of scores x [R, K] float32 into shares of dtype `into`: softmax(scale x).
+
+    Only the first `columns` of a row are scores; the shares of the others are 0.
+    """
     if not _on_gpu(x):
-        return _softmax_rows.softmax_rows(x, scale, into)
+        return _softmax_rows.softmax_rows(x, scale, into, columns)
     from mezzotint.kernels.softmax_rows import triton
 
-    return triton.softmax_rows(x, scale, into)
+    return triton.softmax_rows(x, scale, into, columns)
 
 
 def swiglu(x: Product, quantize: bool = False) -> Rows:

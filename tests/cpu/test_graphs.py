@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,15 +31,22 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     """Errors that the next captures end with, in order; none: they work."""
     errors: list[BaseException] = []
 
+    pools = itertools.count()
+    living: set[int] = set()
+    ended: set[int] = set()
+
     def record(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], pool: Any) -> Any:
+        assert pool not in ended, "torch cannot begin again a pool that ended with its last graph"
         if errors:
+            ended.update({pool} - living)
             raise errors.pop(0)
+        living.add(pool)
         graph = Graph(function, inputs)
         return graph, graph.output
 
     monkeypatch.setattr(graphs, "record", record)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 0))
-    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(pools))
     return errors
 
 

@@ -133,7 +133,8 @@ def test_strips_of_the_real_decoder_equal_the_whole_and_hold_less(side: int) -> 
     whole, whole_bytes = _peak(lambda: decoder(z))
     strips, strips_bytes = _peak(lambda: decoder(z, rows))
     span = (whole.max() - whole.min()).item()
-    psnr = 20 * math.log10(span / (strips - whole).float().square().mean().sqrt().item())
+    error = (strips - whole).float().square().mean().sqrt().item()
+    psnr = 20 * math.log10(span / error) if error else math.inf
     print(f"{side}: {whole_bytes / MIB:.0f} MiB whole, {strips_bytes / MIB:.0f}; {psnr:.1f} dB")
     assert psnr >= 50
     assert strips_bytes <= 0.65 * whole_bytes
@@ -163,6 +164,24 @@ def test_the_real_model_keeps_to_a_budget(precision: str, budget: str) -> None:
         assert held <= before_reserved + plan.budget.num_bytes + 32 * MIB
         failed = engine.stats().outcomes.get("failed", 0)
         assert failed == 0
+
+
+def test_the_real_models_graphs_stay() -> None:
+    """Sizes in turn within the memory that graphs are given: what was seen twice is replayed."""
+    sizes = ((1024, 1024), (512, 512), (1152, 896), (960, 1088), (576, 464))
+    with Engine(random_weights="z-image-turbo", device="cuda") as engine:
+        requests = [
+            Request(prompt="a fox", width=width, height=height, steps=2) for width, height in sizes
+        ]
+        for request in requests * 2:
+            engine.submit(request).result(300)
+        graphs = engine._loop._graphs
+        before = graphs.count()
+        for request in requests:
+            engine.submit(request).result(300)
+        print(f"{len(sizes)} sizes: {graphs.num_bytes / MIB:.0f} MiB of graphs")
+        assert graphs.only_replays_since(before)
+        assert graphs.num_bytes <= engine.memory.graphs
 
 
 def _ends(engine: Engine, expected: bytes) -> None:

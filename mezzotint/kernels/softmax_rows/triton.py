@@ -1,4 +1,4 @@
-"""y = softmax(scale x) of each row, a row a program.
+"""y = softmax(scale x) of each row's first columns, 0 in the others; a row a program.
 
 Two walks along the row: its maximum and sum, then the shares. The second reads what the first left
 in the cache: a row of 16384 scores is 64 kB.
@@ -24,6 +24,7 @@ def softmax_rows(
     x: Tensor,
     scale: float,
     into: torch.dtype,
+    columns: int,
     *,
     dtype: torch.dtype | None = None,
     launch: Launch | None = None,
@@ -34,25 +35,25 @@ def softmax_rows(
     launch = launch or LAUNCHES.get(width, DEFAULT)
     y = torch.empty(x.shape, dtype=dtype or into, device=x.device)
     _softmax_rows[(num_rows,)](
-        x, y, width, x.stride(0), scale * LOG2_E, TILE=launch.tile, num_warps=launch.warps
+        x, y, width, columns, x.stride(0), scale * LOG2_E, launch.tile, num_warps=launch.warps
     )
     return y
 
 
-@triton.jit(do_not_specialize=["width"])
-def _softmax_rows(x_ptr, y_ptr, width, x_stride, scale, TILE: tl.constexpr):
+@triton.jit(do_not_specialize=["width", "columns"])
+def _softmax_rows(x_ptr, y_ptr, width, columns, x_stride, scale, TILE: tl.constexpr):
     row = tl.program_id(0).to(tl.int64)
     x_ptr += row * x_stride
     y_ptr += row * width
     top = tl.full((), float("-inf"), tl.float32)
     total = tl.full((), 0.0, tl.float32)
-    for start in range(0, width, TILE):
+    for start in range(0, columns, TILE):
         column = start + tl.arange(0, TILE)
-        x = tl.load(x_ptr + column, mask=column < width, other=float("-inf")) * scale
+        x = tl.load(x_ptr + column, mask=column < columns, other=float("-inf")) * scale
         new_top = tl.maximum(top, tl.max(x, 0))
         total = total * tl.exp2(top - new_top) + tl.sum(tl.exp2(x - new_top), 0)
         top = new_top
     for start in range(0, width, TILE):
         column = start + tl.arange(0, TILE)
-        x = tl.load(x_ptr + column, mask=column < width, other=float("-inf")) * scale
+        x = tl.load(x_ptr + column, mask=column < columns, other=float("-inf")) * scale
         tl.store(y_ptr + column, tl.exp2(x - top) / total, mask=column < width)

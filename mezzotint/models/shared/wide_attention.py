@@ -8,8 +8,11 @@ from torch.nn import functional
 
 from mezzotint.kernels import softmax_rows
 
-# Of scores held at once, in float32: at 1024 x 1024 px sixteen parts of 1024 rows.
-SCORES_BYTES = 64 * 2**20
+# A new size of picture brings new numbers of queries and keys, and a library of products takes tens
+# of milliseconds to settle on a kernel for each: they are rounded up to numbers that sizes share.
+QUERIES = 1024  # at once; their scores are 64 MiB at 1024 x 1024 px
+KEYS = 512
+SCORES_BYTES = 64 * 2**20  # at most
 
 
 def wide_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -25,10 +28,18 @@ def wide_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _one(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    rows = max(1, SCORES_BYTES // (4 * k.shape[0]))
-    return torch.cat([_part(part, k, v) for part in q.split(rows)])
+    length = len(k)
+    k, v = _padded(k, KEYS), _padded(v, KEYS)
+    rows = max(1, min(QUERIES, SCORES_BYTES // (4 * len(k))))
+    parts = _padded(q, rows).split(rows)
+    return torch.cat([_part(part, k, v, length) for part in parts])[:length]
 
 
-def _part(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _part(q: Tensor, k: Tensor, v: Tensor, length: int) -> Tensor:
     scores = torch.mm(q, k.mT, out_dtype=torch.float32)
-    return softmax_rows(scores, q.shape[1] ** -0.5, q.dtype) @ v
+    return softmax_rows(scores, q.shape[1] ** -0.5, q.dtype, length) @ v
+
+
+def _padded(x: Tensor, multiple: int) -> Tensor:
+    """x [L, C] with rows of zeros behind it, up to a multiple."""
+    return functional.pad(x, (0, 0, 0, -len(x) % multiple))
