@@ -19,7 +19,7 @@ from torch.nn import functional
 from mezzotint.kernels import group_norm_silu
 from mezzotint.models.shared import strips
 from mezzotint.models.shared.convolution import convolve
-from mezzotint.models.shared.wide_attention import wide_attention
+from mezzotint.models.shared.wide_attention import pad_tokens, wide_attention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,8 +210,11 @@ class Attention(nn.Module):
         """x [B, C, h, w] -> [B, C, h, w]."""
         # Pictures of a batch are equal in size, so no Segments, whose making copies to the device.
         h = _norm_silu(x, self.group_norm, silu=False).flatten(2).mT  # [B, h*w, C]
-        h = wide_attention(self.to_q(h), self.to_k(h), self.to_v(h))
-        return x + cast("Tensor", self.to_out[0](h)).mT.reshape(x.shape)
+        length = h.shape[1]
+        h = pad_tokens(h)
+        h = wide_attention(self.to_q(h), self.to_k(h), self.to_v(h), length)
+        h = cast("Tensor", self.to_out[0](h))[:, :length]
+        return x + h.mT.reshape(x.shape)
 
 
 class Downsample(nn.Module):
