@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
 )
 
+from mezzotint.size import Size, parse_size
 from mezzotint.types import ConfigError, Format, MetadataLevel
 
 ENVIRONMENT_PREFIX = "MEZZOTINT_"
@@ -71,6 +72,11 @@ class Config(BaseModel):
     slots: int = Field(8, ge=1, le=64, description="requests in flight; each holds static memory")
     threads: int | None = Field(None, ge=1, le=256, description="CPU threads; none: all cores")
     caption_cache_mib: int = Field(64, ge=0, le=65536, description="refined captions kept, MiB")
+    warm_up: Literal["own"] | tuple[Size, ...] = Field(
+        (),
+        description="sizes drawn before the first picture is asked for, such as "
+        "1024x1024,512x512; own: the model's, on a GPU (what a server does); none",
+    )
     file_workers: int = Field(2, ge=1, le=64, description="threads that encode files")
     output: str = Field("outputs", min_length=1, description="folder for pictures")
     format: Format = Field("png", description="file format of pictures")
@@ -87,6 +93,17 @@ class Config(BaseModel):
     @field_serializer("memory")
     def _as_written(self, value: int | None) -> str | None:
         return None if value is None else format_bytes(value)
+
+    @field_validator("warm_up", mode="before")
+    @classmethod
+    def _sizes(cls, value: object) -> object:
+        if not isinstance(value, str) or value == "own":
+            return value
+        return () if value == "none" else tuple(map(parse_size, value.split(",")))
+
+    @field_serializer("warm_up")
+    def _sizes_as_written(self, value: Literal["own"] | tuple[Size, ...]) -> str:
+        return value if value == "own" else ",".join(f"{w}x{h}" for w, h in value) or "none"
 
     @field_validator("precision", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ import typer
 
 from mezzotint.cli import options as opt
 from mezzotint.cli.bundled import note_bundled
-from mezzotint.cli.order import parse_size
+from mezzotint.size import parse_size
 
 if TYPE_CHECKING:
     from mezzotint.config import Config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from mezzotint.cli.origin import Origin
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec
+from mezzotint.size import parse_size
 from mezzotint.types import Format, MetadataLevel, Request, RequestError
 
 
@@ -76,14 +76,6 @@ def _given(order: Order) -> dict[str, Any]:
         "negative_prompt": order.negative,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT in pixels. RequestError for any other text."""
-    match = re.fullmatch(r"(\d{1,6})[xX×*](\d{1,6})", text, re.ASCII)
-    if match is None:
-        raise RequestError(f"size {text!r} is not WIDTHxHEIGHT in pixels; write it as in 1024x768")
-    return int(match[1]), int(match[2])
 
 
 def _lines(file: str) -> list[str]:

@@ -60,6 +60,7 @@ def serve(
     data_dir: DataDir = None,
     open_page: srv.Open = False,
     replay: srv.Replay = None,
+    warm_up: srv.WarmUp = None,
     device: opt.Device = None,
     precision: opt.Precision = None,
     memory: opt.Memory = None,
@@ -77,6 +78,7 @@ def serve(
     """
     source = {"model": model, "variant": variant}
     machine = {"device": device, "precision": precision, "memory": memory, "threads": threads}
+    machine |= {"warm_up": warm_up}
     given = _Given(
         host=host,
         port=port,
@@ -114,7 +116,7 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
     with ExitStack() as stack:
         history = stack.enter_context(_open_history(given.data_dir))
         database = history.gallery.database
-        config = _with_stored(loaded, database)
+        config = _settled(loaded, database)
         keys = stack.enter_context(_open_keys(given.api_key, given.host, database))
         listener = stack.enter_context(run.listen(given.host, given.port))
         settings = Settings(
@@ -137,11 +139,11 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
     _leave(source)
 
 
-def _with_stored(loaded: LoadedConfig, database: Database) -> Config:
-    """What an admin changed over HTTP counts where nothing else gives a value."""
+def _settled(loaded: LoadedConfig, database: Database) -> Config:
+    """What an admin changed over HTTP, and a server's own defaults, where nothing else counts."""
     from mezzotint.server.tuning import for_next_start
 
-    stored = for_next_start(database)
+    stored = {"warm_up": "own"} | for_next_start(database)
     changed = {name: v for name, v in stored.items() if loaded.sources[name] == "default"}
     return loaded.config.model_copy(update=changed)
 

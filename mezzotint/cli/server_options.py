@@ -49,6 +49,15 @@ StepsRange = Annotated[
         "model's own number. Off unless an admin changed it.",
     ),
 ]
+WarmUp = Annotated[
+    str | None,
+    _option(
+        "--warm-up",
+        "WxH,...",
+        "Sizes drawn before it is ready, so that nobody waits for kernels to be compiled; `none`. "
+        "[default: the model's own, on a GPU]",
+    ),
+]
 Compat = Annotated[
     list[str] | None,
     _option("--compat", "NAME", "Another program's API to serve too: a1111. May be repeated."),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 # (compute capability's major, precision) -> TFLOP of steps that may share a forward. On an H100
-# sixteen pictures of 512 x 512 in fp8 come at 7.3 a second one by one, at 8.6 four at a time and at
-# 8.7 eight at a time (bench/results/packing.jsonl). In bf16 one forward of four takes 98 % of four
-# forwards: not worth what the requests lose that end later for it.
+# sixteen pictures of 512 x 512 in fp8 come at 8.3 a second one by one, at 8.9 four at a time and at
+# 9.0 eight at a time (bench/results/packing.jsonl). In bf16 four at a time gain 5 %: not worth what
+# the requests lose that end later for it.
 _PACK_TFLOP = {(9, "fp8"): 60.0}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +16,7 @@ import torch
 from mezzotint.config import Config, make, name_precision
 from mezzotint.engine.build import load_model, plan_memory
 from mezzotint.engine.cost import pack_tflop
-from mezzotint.engine.device import choose_device
+from mezzotint.engine.device import Device, choose_device
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.loop import Loop
@@ -25,10 +27,14 @@ from mezzotint.engine.recorder import About, Recorder
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
 from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
+from mezzotint.engine.warm_up import PROMPT as WARM_UP_PROMPT
+from mezzotint.engine.warm_up import STEPS as WARM_UP_STEPS
+from mezzotint.engine.warm_up import warm_up
 from mezzotint.images.file import encode
 from mezzotint.models.recipe import preview_steps, resolve, series
 from mezzotint.models.spec import ModelSpec, OnLoad
-from mezzotint.types import Image, Provenance, Recipe, Request
+from mezzotint.size import Size
+from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request, RequestError
 from mezzotint.version import __version__
 
 _START = Mark()
@@ -93,7 +99,13 @@ class Engine:
             self._make_image,
             self.config.file_workers,
             host_threads=1 if place.device.type == "cuda" else None,
+            prepare=partial(warm_up, executor, self._to_warm_up(place)),
         )
+        try:
+            self._loop.wait_until_prepared()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def spec(self) -> ModelSpec:
@@ -178,6 +190,27 @@ class Engine:
             cost=self.spec.cost(recipe),
             preview_steps=preview_steps(recipe.steps, previews),
         )
+
+    def _to_warm_up(self, place: Device) -> list[Work]:
+        """ConfigError when a size is outside the model's limits, or memory's."""
+        sizes = self.config.warm_up
+        if sizes != "own":
+            try:
+                return [self._warming(size) for size in sizes]
+            except RequestError as error:
+                raise ConfigError(f"warm_up: {error}") from error
+        # A CPU has nothing to warm that a picture's time would show.
+        own = self.spec.sizes[0]
+        largest = self.memory.largest
+        fits = math.prod(own) <= (largest.guided if self.spec.guidance else largest.plain)
+        return [self._warming(own)] if place.device.type == "cuda" and fits else []
+
+    def _warming(self, size: Size) -> Work:
+        width, height = size
+        request = Request(prompt=WARM_UP_PROMPT, width=width, height=height, steps=WARM_UP_STEPS)
+        recipe = resolve(request, self.spec)
+        self.memory.check(width, height, recipe.guided)
+        return self._work(recipe, previews=1)
 
     def _make_image(self, ticket: EngineTicket, pixels: np.ndarray) -> Image:
         request, recipe = ticket.request, ticket.recipe

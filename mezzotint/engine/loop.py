@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,7 @@ class Loop:
         make_image: MakeImage,
         file_workers: int,
         host_threads: int | None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor
@@ -74,6 +75,8 @@ class Loop:
         self._graphs = graphs
         self._make_image = make_image
         self._host_threads = host_threads
+        self._prepare = prepare  # run first, on the engine's thread
+        self._prepared: Future[None] = Future()
         self._files = ThreadPoolExecutor(file_workers, thread_name_prefix="mezzotint-file")
         # One thread a stage waits for its launches, so that this one hears of whatever ends first.
         self._watchers = {
@@ -89,6 +92,10 @@ class Loop:
         self._lock = threading.Lock()  # can follow the close into the inbox
         self._thread = threading.Thread(target=self._run, name="mezzotint-engine", daemon=True)
         self._thread.start()
+
+    def wait_until_prepared(self) -> None:
+        """Raises what `prepare` did."""
+        self._prepared.result()
 
     def submit(self, ticket: EngineTicket, work: Work) -> None:
         with self._lock:
@@ -112,10 +119,19 @@ class Loop:
     def _run(self) -> None:
         try:
             with limit_host_threads(self._host_threads):
+                self._get_ready()
                 self._turn()
         except BaseException as error:  # a defect of ours must leave nobody waiting for ever
             self._abandon(error)
             raise
+
+    def _get_ready(self) -> None:
+        try:
+            self._prepare()
+        except Exception as error:  # whoever opened the engine must hear of it, whatever it is
+            self._prepared.set_exception(error)
+        else:
+            self._prepared.set_result(None)
 
     def _turn(self) -> None:
         packs: tuple[Pack, ...] = ()
