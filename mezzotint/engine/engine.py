@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -27,14 +26,11 @@ from mezzotint.engine.recorder import About, Recorder
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
 from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
-from mezzotint.engine.warm_up import PROMPT as WARM_UP_PROMPT
-from mezzotint.engine.warm_up import STEPS as WARM_UP_STEPS
-from mezzotint.engine.warm_up import warm_up
+from mezzotint.engine.warm_up import to_draw, warm_up
 from mezzotint.images.file import encode
 from mezzotint.models.recipe import preview_steps, resolve, series
 from mezzotint.models.spec import ModelSpec, OnLoad
-from mezzotint.size import Size
-from mezzotint.types import ConfigError, Image, Provenance, Recipe, Request, RequestError
+from mezzotint.types import Image, Provenance, Recipe, Request
 from mezzotint.version import __version__
 
 _START = Mark()
@@ -192,25 +188,8 @@ class Engine:
         )
 
     def _to_warm_up(self, place: Device) -> list[Work]:
-        """ConfigError when a size is outside the model's limits, or memory's."""
-        sizes = self.config.warm_up
-        if sizes != "own":
-            try:
-                return [self._warming(size) for size in sizes]
-            except RequestError as error:
-                raise ConfigError(f"warm_up: {error}") from error
-        # A CPU has nothing to warm that a picture's time would show.
-        own = self.spec.sizes[0]
-        largest = self.memory.largest
-        fits = math.prod(own) <= (largest.guided if self.spec.guidance else largest.plain)
-        return [self._warming(own)] if place.device.type == "cuda" and fits else []
-
-    def _warming(self, size: Size) -> Work:
-        width, height = size
-        request = Request(prompt=WARM_UP_PROMPT, width=width, height=height, steps=WARM_UP_STEPS)
-        recipe = resolve(request, self.spec)
-        self.memory.check(width, height, recipe.guided)
-        return self._work(recipe, previews=1)
+        recipes = to_draw(self.config.warm_up, self.spec, self.memory, place.device)
+        return [self._work(recipe, previews=1) for recipe in recipes]
 
     def _make_image(self, ticket: EngineTicket, pixels: np.ndarray) -> Image:
         request, recipe = ticket.request, ticket.recipe

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
+
+import torch
 
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.out_of_memory import explain, ran_out_of_memory
 from mezzotint.engine.pack import Pack
+from mezzotint.engine.plan import MemoryPlan
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
+from mezzotint.models.recipe import resolve
+from mezzotint.models.spec import ModelSpec
+from mezzotint.size import Size
+from mezzotint.types import ConfigError, Recipe, Request, RequestError
 
 # As long as most prompts are.
 PROMPT = (
@@ -16,6 +24,30 @@ PROMPT = (
     "distant hills in blue haze, soft brush strokes, fine grain, calm, wide view, muted colours"
 )
 STEPS = 2  # the first is run, the second recorded
+
+
+def to_draw(
+    sizes: Literal["own"] | Sequence[Size],
+    spec: ModelSpec,
+    memory: MemoryPlan,
+    device: torch.device,
+) -> list[Recipe]:
+    """One picture of each size; "own" is the model's on a GPU, if there is memory for it.
+
+    ConfigError when another is outside the model's limits, or memory's.
+    """
+    if sizes == "own":
+        # A CPU has nothing to warm that a picture's time would show.
+        own = _recipe(spec.sizes[0], spec)
+        largest = memory.largest.guided if own.guided else memory.largest.plain
+        return [own] if device.type == "cuda" and own.width * own.height <= largest else []
+    try:
+        recipes = [_recipe(size, spec) for size in sizes]
+        for recipe in recipes:
+            memory.check(recipe.width, recipe.height, recipe.guided)
+    except RequestError as error:
+        raise ConfigError(f"warm_up: {error}") from error
+    return recipes
 
 
 def warm_up(executor: Executor, works: Iterable[Work]) -> None:
@@ -26,6 +58,11 @@ def warm_up(executor: Executor, works: Iterable[Work]) -> None:
     for work in works:
         for each in (work, _another(work)):
             _draw(executor, each)
+
+
+def _recipe(size: Size, spec: ModelSpec) -> Recipe:
+    width, height = size
+    return resolve(Request(prompt=PROMPT, width=width, height=height, steps=STEPS), spec)
 
 
 def _another(work: Work) -> Work:

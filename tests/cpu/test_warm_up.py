@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from mezzotint import ConfigError, Engine, Request, ResourceError
 from mezzotint.config import Config, load, make
@@ -11,6 +14,7 @@ from mezzotint.engine.executor import Executor
 from mezzotint.engine.pack import Pack
 from mezzotint.engine.record import Mark
 from mezzotint.engine.stage import Launch
+from mezzotint.engine.warm_up import to_draw
 
 APPLE = Request(prompt="a red apple on green grass", seed=3, steps=3)
 
@@ -81,3 +85,13 @@ def test_it_is_written_as_it_is_read() -> None:
         config = load({}, {"MEZZOTINT_WARM_UP": text}).config
         assert config.model_dump()["warm_up"] == text
         assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("kind", "budget", "sizes"), [("cuda", 2**40, 1), ("cuda", 0, 0), ("cpu", 2**40, 0)]
+)
+def test_own_is_drawn_on_a_gpu_that_has_room(kind: str, budget: int, sizes: int) -> None:
+    with Engine(device="cpu") as engine:
+        plan = replace(engine.memory, room=budget)
+        drawn = to_draw("own", engine.spec, plan, torch.device(kind))
+    assert [(r.width, r.height) for r in drawn] == [engine.spec.sizes[0]] * sizes
