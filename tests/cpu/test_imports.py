@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "mezzotint"
 ORDER = (
     "version",
     "types",
+    "size",
     "config",
     "kernels",
     "samplers",
