@@ -1,6 +1,7 @@
-"""Compile every Triton kernel for a Hopper GPU, as its cases launch it; no GPU needed.
+"""Compile every Triton kernel for one kind of GPU, as its cases launch it; no GPU needed.
 
-Prints a JSON row a case: what was compiled, down to Triton's IR for that GPU, and what went wrong.
+`python compile_kernels.py 90` (compute capability 9.0) prints a JSON row a case: how many kernels
+were compiled, down to LLVM's IR, the most shared memory that one takes, and what went wrong.
 Triton's interpreter takes Python that its compiler refuses. Sizes are the real ones, of tensors
 without memory. A program of its own, since a driver is put in place of the GPU's.
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections import Counter
 from importlib import import_module
 from typing import Any
 
@@ -26,11 +26,12 @@ from bench.kernels import FOLDERS
 from mezzotint.kernels import harness
 from mezzotint.kernels.case import Case
 
-HOPPER = GPUTarget("cuda", 90, 32)
-
 
 class Driver:
     """What triton asks about the device, answered for one that is not here."""
+
+    def __init__(self, capability: int) -> None:
+        self._target = GPUTarget("cuda", capability, 32)
 
     def get_current_device(self) -> int:
         return 0
@@ -39,7 +40,7 @@ class Driver:
         return 0
 
     def get_current_target(self) -> GPUTarget:
-        return HOPPER
+        return self._target
 
 
 class WithoutMemory(TorchFunctionMode):
@@ -52,11 +53,11 @@ class WithoutMemory(TorchFunctionMode):
         return func(*args, **kwargs | ({"device": "meta"} if "device" in kwargs else {}))
 
 
-compiled: Counter[str] = Counter()  # by kernel
+shared: list[int] = []  # bytes, of each kernel that was compiled
 
 
-def compile_to_gpu_ir(src: Any, target: GPUTarget, options: dict[str, Any]) -> Any:
-    """Triton's compile up to its IR for one kind of GPU; machine code would take minutes."""
+def compile_to_llvm_ir(src: Any, target: GPUTarget, options: dict[str, Any]) -> Any:
+    """Triton's compile up to where shared memory is laid out; machine code would take minutes."""
     backend = make_backend(target)
     parsed = backend.parse_options(dict(options))
     context = ir.context()
@@ -66,15 +67,16 @@ def compile_to_gpu_ir(src: Any, target: GPUTarget, options: dict[str, Any]) -> A
     module = src.make_ir(target, parsed, functions, backend.get_module_map(), context)
     stages: dict[str, Any] = {}
     backend.add_stages(stages, parsed, src.language)
-    for name in ("ttir", "ttgir"):
-        module = stages[name](module, dict(parsed.__dict__))
-    compiled[src.name] += 1
+    metadata = {"target": target, **parsed.__dict__}
+    for name in ("ttir", "ttgir", "llir"):
+        module = stages[name](module, metadata)
+    shared.append(metadata["shared"])
     return module
 
 
 def main() -> None:
-    triton.runtime.driver.set_active(Driver())
-    triton.compiler.compile = compile_to_gpu_ir
+    triton.runtime.driver.set_active(Driver(int(sys.argv[1])))
+    triton.compiler.compile = compile_to_llvm_ir
     launch = JITFunction.run
     JITFunction.run = lambda self, *args, warmup, **kwargs: launch(
         self, *args, warmup=True, **kwargs
@@ -82,9 +84,9 @@ def main() -> None:
     for case in harness.CASES:
         if case.library:
             continue
-        before = compiled.total()
+        shared.clear()
         row = {"op": case.op, "case": case.name, "error": _error(case)}
-        json.dump(row | {"compiled": compiled.total() - before}, sys.stdout)
+        json.dump(row | {"compiled": len(shared), "shared": max(shared, default=0)}, sys.stdout)
         print(flush=True)
 
 

@@ -34,10 +34,10 @@ def rows() -> dict[tuple[str, str, str], dict[str, Any]]:
     return {(row["op"], row["case"], row["dtype"]): row for row in found}
 
 
-def printed(program: str, **variables: str) -> list[dict[str, Any]]:
+def printed(program: str, *arguments: str, **variables: str) -> list[dict[str, Any]]:
     """The JSON rows of a program beside this file."""
     run = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name(program))],
+        [sys.executable, str(Path(__file__).with_name(program)), *arguments],
         env=os.environ | variables | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -58,12 +58,25 @@ def test_kernel_in_the_interpreter(
 
 
 @needs_triton
-def test_every_kernel_compiles_for_a_gpu() -> None:
-    rows = printed("compile_kernels.py")
+@pytest.mark.parametrize(("capability", "shared_kib"), [(89, 99), (90, 227), (120, 99)])
+def test_every_kernel_compiles_for_a_gpu_and_fits(capability: int, shared_kib: int) -> None:
+    """Ada, Hopper and consumers' Blackwell; what a program may take of shared memory there."""
+    rows = printed("compile_kernels.py", str(capability))
     assert [row["error"] for row in rows if row["error"]] == []
     ours = [case for case in harness.CASES if not case.library]
     assert [(row["op"], row["case"]) for row in rows] == [(case.op, case.name) for case in ours]
     assert {row["op"] for row in rows if row["compiled"]} == {case.op for case in ours}
+    assert max(row["shared"] for row in rows) <= shared_kib * 1024
+
+
+@needs_triton
+def test_before_fp8_only_fp8_does_not_compile() -> None:
+    rows = printed("compile_kernels.py", "86")  # bfloat16, 99 KiB
+    assert all("fp8e4nv not supported" in row["error"] for row in rows if row["error"])
+    compiled = [row for row in rows if row["error"] is None]
+    fp8_alone = {"attention_fp8", "linear", "quantize_rows"}  # linear: of FP8 weights
+    assert {row["op"] for row in compiled} == {row["op"] for row in rows} - fp8_alone
+    assert max(row["shared"] for row in compiled) <= 99 * 1024
 
 
 def test_every_operation_has_a_small_case() -> None:
