@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -48,22 +49,28 @@ class Timeline:
 
 @dataclass(slots=True)
 class Stats:
-    """Counts and a ring of stage totals."""
+    """Counts and a ring of stage totals, whose medians are ready whenever they are asked for."""
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    history: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+    _totals: deque[dict[str, float]] = field(default_factory=deque)
+    _sorted: dict[str, list[float]] = field(default_factory=dict)  # by stage, of those totals
 
     def record(self, outcome: Outcome, spans: Iterable[Span] = ()) -> None:
         self.outcomes[outcome] += 1
-        if outcome == "finished":
-            self.history.append(stage_totals(spans))
+        if outcome != "finished":
+            return
+        self._totals.append(stage_totals(spans))
+        for stage, length in self._totals[-1].items():
+            insort(self._sorted.setdefault(stage, []), length)
+        if len(self._totals) > _HISTORY:
+            for stage, length in self._totals.popleft().items():
+                lengths = self._sorted[stage]
+                del lengths[bisect_left(lengths, length)]
 
     def stage_ms(self) -> dict[str, float]:
-        by_stage: dict[str, list[float]] = defaultdict(list)
-        for totals in self.history:
-            for stage, length in totals.items():
-                by_stage[stage].append(length)
-        return {stage: median(lengths) for stage, lengths in by_stage.items()}
+        # Copied, since another thread may record meanwhile.
+        stages = [(stage, lengths.copy()) for stage, lengths in list(self._sorted.items())]
+        return {stage: median(lengths) for stage, lengths in stages if lengths}
 
 
 def stage_totals(spans: Iterable[Span]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,18 +54,24 @@ def encode(
 
     Raises RequestError where the metadata outgrows the format.
     """
-    texts = render(
-        recipe,
-        provenance,
-        producer=producer,
-        level=level,
-        content_id="" if level == "none" else content_id(pixels),
-        format=format,
-        steps_range=steps_range,
-    )
+
+    def texts() -> Iterator[TextChunk]:
+        """A PNG's are asked for while its pixels are compressed: its name takes as long."""
+        rendered = render(
+            recipe,
+            provenance,
+            producer=producer,
+            level=level,
+            content_id="" if level == "none" else content_id(pixels),
+            format=format,
+            steps_range=steps_range,
+        )
+        for keyword, text in rendered.items():
+            yield TextChunk(keyword, text)
+
     if format == "png":
-        return encode_png(pixels, [TextChunk(key, text) for key, text in texts.items()])
-    return _with_pillow(pixels, format, texts)
+        return encode_png(pixels, texts())
+    return _with_pillow(pixels, format, {chunk.keyword: chunk.text for chunk in texts()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from isal import isal_zlib
 
+from mezzotint.images.png_pixels import compress, zlib_stream
 from mezzotint.types import RequestError
 
 MAX_FILE_BYTES = 20 * 2**20
@@ -20,10 +20,6 @@ MAX_CHUNKS = 2**16  # 20 MiB of empty chunks would take seconds
 XMP_KEYWORD = "XML:com.adobe.xmp"
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_UP_FILTER = 2
-_STRIP_BYTES = 768 * 2**10  # 1024 x 1024 makes four; smaller ones cost more than they gain
-_MAX_THREADS = 8
-_ZLIB_HEADER = b"\x78\x01"
 _PLAIN = frozenset(map(chr, (10, *range(32, 127))))
 
 
@@ -35,20 +31,23 @@ class TextChunk:
     text: str
 
 
-def encode_png(pixels: np.ndarray, texts: Sequence[TextChunk] = ()) -> bytes:
+def encode_png(pixels: np.ndarray, texts: Iterable[TextChunk] = ()) -> bytes:
     """Write 8-bit RGB `pixels` [H, W, 3] uint8 as a PNG that carries `texts`.
 
-    The bytes depend on the arguments and on the processor kind that isal compresses for.
-    Raises ValueError for another array, RequestError for a text that no PNG reader takes.
+    Texts are asked for while the pixels are compressed. The bytes depend on the arguments and on
+    the processor kind that isal compresses for. Raises ValueError for another array, RequestError
+    for a text that no PNG reader takes.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
         raise ValueError(f"pixels must be [H, W, 3] uint8, not {pixels.shape} {pixels.dtype}")
     height, width = pixels.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, no interlace
+    strips = compress(pixels)
     # The texts come before the pixels, so that a reader finds them without decoding.
-    body = _zlib_stream(_up_filter(pixels))
-    chunks = [_chunk(b"IHDR", header), *map(_text_chunk, texts)]
-    return b"".join([_SIGNATURE, *chunks, _chunk(b"IDAT", body), _chunk(b"IEND", b"")])
+    pieces = [_SIGNATURE, *_chunk(b"IHDR", [header])]
+    for text in texts:
+        pieces += _text_chunk(text)
+    return b"".join([*pieces, *_chunk(b"IDAT", zlib_stream(strips)), *_chunk(b"IEND", [])])
 
 
 def read_png_text(data: bytes) -> dict[str, str]:
@@ -80,48 +79,14 @@ def png_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _up_filter(pixels: np.ndarray) -> np.ndarray:
-    """Subtract from each row the one above, in bytes modulo 256: [H, 1 + 3W] uint8.
-
-    Of PNG's filters this alone is one vector operation, and it leaves a smooth picture small.
-    """
-    height, width = pixels.shape[:2]
-    rows = pixels.reshape(height, 3 * width)
-    filtered = np.empty((height, 1 + 3 * width), np.uint8)
-    filtered[:, 0] = _UP_FILTER
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    return filtered
+def _chunk(kind: bytes, body: list[bytes]) -> list[bytes]:
+    crc = isal_zlib.crc32(kind)
+    for piece in body:
+        crc = isal_zlib.crc32(piece, crc)
+    return [struct.pack(">I", sum(map(len, body))), kind, *body, struct.pack(">I", crc)]
 
 
-def _zlib_stream(rows: np.ndarray) -> bytes:
-    """Compress rows [H, bytes] in strips side by side, joined into one stream.
-
-    The strips follow from the size alone, so the bytes do not depend on how many cores there are.
-    """
-    strips = np.array_split(rows, max(1, rows.nbytes // _STRIP_BYTES))
-    if len(strips) == 1:
-        return bytes(isal_zlib.compress(rows, 1))
-    is_last = [*[False] * (len(strips) - 1), True]
-    with ThreadPoolExecutor(min(len(strips), _MAX_THREADS)) as pool:
-        parts = list(pool.map(_deflate, strips, is_last))
-    checksum = struct.pack(">I", isal_zlib.adler32(rows))
-    return b"".join([_ZLIB_HEADER, *parts, checksum])
-
-
-def _deflate(rows: np.ndarray, is_last: bool) -> bytes:
-    # A sync flush ends a strip on a whole byte without ending the stream.
-    stream = isal_zlib.compressobj(1, wbits=-15)
-    end = isal_zlib.Z_FINISH if is_last else isal_zlib.Z_SYNC_FLUSH
-    return bytes(stream.compress(rows) + stream.flush(end))
-
-
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    crc = isal_zlib.crc32(body, isal_zlib.crc32(kind))
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc)
-
-
-def _text_chunk(chunk: TextChunk) -> bytes:
+def _text_chunk(chunk: TextChunk) -> list[bytes]:
     """Choose tEXt for plain ASCII and iTXt for the rest.
 
     The oldest readers of A1111's `parameters` know tEXt alone, and some take its Latin-1 for
@@ -137,8 +102,8 @@ def _text_chunk(chunk: TextChunk) -> bytes:
             f"{MAX_TEXT_BYTES} without NUL fit; shorten the prompt"
         )
     if chunk.keyword != XMP_KEYWORD and _PLAIN.issuperset(chunk.text):
-        return _chunk(b"tEXt", keyword + b"\0" + text)
-    return _chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text)  # uncompressed, no language
+        return _chunk(b"tEXt", [keyword, b"\0", text])
+    return _chunk(b"iTXt", [keyword, b"\0\0\0\0\0", text])  # uncompressed, no language
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -8,12 +8,13 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from mezzotint.images import png
+from mezzotint.images import png_pixels
 from mezzotint.images.png import (
     MAX_CHUNKS,
     MAX_FILE_BYTES,
@@ -195,5 +196,9 @@ def test_a_large_picture_is_written_in_strips_that_read_as_one(
     pixels = photo(height, 1030)
     data = encode_png(pixels)
     assert (np.asarray(Pillow.open(io.BytesIO(data))) == pixels).all()
-    monkeypatch.setattr(png, "_MAX_THREADS", 1)
-    assert encode_png(pixels) == data
+    with ThreadPoolExecutor(1) as thread:
+        monkeypatch.setattr(png_pixels, "_threads", lambda: thread)
+        assert encode_png(pixels) == data
+        monkeypatch.setattr(png_pixels, "_STRIP_BYTES", pixels.nbytes)
+        one_strip = encode_png(pixels)
+    assert (np.asarray(Pillow.open(io.BytesIO(one_strip))) == pixels).all()
