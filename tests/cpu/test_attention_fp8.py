@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
+from triton_programs import needs_triton, printed
 
 from mezzotint import ConfigError, Engine, Request
 from mezzotint.config import make, name_precision, read_precision
@@ -23,7 +17,6 @@ from mezzotint.kernels.attention.cases import formula as exact
 from mezzotint.kernels.attention_fp8.cases import SWEEP, inputs
 from mezzotint.kernels.fp8 import FP8, saturate
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 
 
@@ -99,15 +92,9 @@ def test_q_and_k_come_rounded_from_their_norms() -> None:
     assert torch.equal(v, exact_v)
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
+@needs_triton
 def test_every_launch_in_the_interpreter() -> None:
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
-    program = Path(__file__).with_name("interpret_attention_fp8.py")
-    run = subprocess.run(
-        [sys.executable, str(program)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    rows = printed("interpret_attention_fp8.py")
     assert len(rows) == len(SWEEP)
     for row in rows:
         assert row["error"] <= harness.MARGIN * row["plain_error"], row

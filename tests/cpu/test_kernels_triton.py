@@ -6,16 +6,14 @@ float32 errors; bfloat16 outputs and real shapes are tests/gpu/test_kernels_gpu.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from triton_programs import needs_triton, printed
 
 from mezzotint.kernels import harness
 from mezzotint.kernels.launch import check_contiguous, check_rows
@@ -24,27 +22,12 @@ ROOT = Path(__file__).parents[2]
 DTYPES = ("torch.float32", "torch.bfloat16")
 SMALL = [case for case in harness.CASES if case.small and not case.library]
 
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
-
 
 @pytest.fixture(scope="module")
 def rows() -> dict[tuple[str, str, str], dict[str, Any]]:
     """What the interpreter found, by operation, case and dtype of the inputs."""
-    found = printed("interpret_kernels.py", TRITON_INTERPRET="1")
+    found = printed("interpret_kernels.py")
     return {(row["op"], row["case"], row["dtype"]): row for row in found}
-
-
-def printed(program: str, *arguments: str, **variables: str) -> list[dict[str, Any]]:
-    """The JSON rows of a program beside this file."""
-    run = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name(program)), *arguments],
-        env=os.environ | variables | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 @needs_triton

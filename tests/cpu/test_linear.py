@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-
 import pytest
 import torch
+from triton_programs import needs_triton, printed
 
 from mezzotint import kernels
 from mezzotint.kernels.fp8 import FP8, Fp8Rows
-
-ROOT = Path(__file__).parents[2]
-
-needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
 
 
 def rows(num_rows: int, width: int) -> Fp8Rows:
@@ -52,13 +42,7 @@ def test_tokens_of_another_width_are_refused() -> None:
 def test_every_launch_in_the_interpreter() -> None:
     from mezzotint.kernels.linear.cases import SWEEP
 
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
-    program = Path(__file__).with_name("interpret_linear.py")
-    run = subprocess.run(
-        [sys.executable, str(program)], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    found = [json.loads(line) for line in run.stdout.splitlines()]
+    found = printed("interpret_linear.py")
     assert {row["launch"] for row in found} == {str(launch) for launch in SWEEP}
     for row in found:
         assert row["passed"], row
