@@ -131,10 +131,7 @@ def run(folder: Path, kinds: Sequence[str], times: int, limit_s: float) -> dict[
         calm_s = statistics.median(studio.draw().took_s for _ in range(3))
         try:
             _rounds(studio, seen, times, end, 0.5 * calm_s)
-        except (
-            Exception,
-            KeyboardInterrupt,
-        ) as error:  # the row holds what was seen
+        except (Exception, KeyboardInterrupt) as error:  # the row holds what was seen
             row["error"] = f"{type(error).__name__}: {error}"
     row |= _figures(seen, load_s, calm_s)
     return row | {"met": row["met"] and "error" not in row}

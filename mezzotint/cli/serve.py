@@ -76,9 +76,8 @@ def serve(
     mezzotint keys add alice && mezzotint serve --host 0.0.0.0
     MEZZOTINT_API_KEY=$(openssl rand -hex 32) mezzotint serve --host 0.0.0.0
     """
-    source = {"model": model, "variant": variant}
+    source = {"model": model, "variant": variant, "warm_up": warm_up}
     machine = {"device": device, "precision": precision, "memory": memory, "threads": threads}
-    machine |= {"warm_up": warm_up}
     given = _Given(
         host=host,
         port=port,
@@ -116,7 +115,7 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
     with ExitStack() as stack:
         history = stack.enter_context(_open_history(given.data_dir))
         database = history.gallery.database
-        config = _settled(loaded, database)
+        config = _completed(loaded, database)
         keys = stack.enter_context(_open_keys(given.api_key, given.host, database))
         listener = stack.enter_context(run.listen(given.host, given.port))
         settings = Settings(
@@ -139,7 +138,7 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
     _leave(source)
 
 
-def _settled(loaded: LoadedConfig, database: Database) -> Config:
+def _completed(loaded: LoadedConfig, database: Database) -> Config:
     """What an admin changed over HTTP, and a server's own defaults, where nothing else counts."""
     from mezzotint.server.tuning import for_next_start
 

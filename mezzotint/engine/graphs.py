@@ -84,7 +84,6 @@ class GraphCache:
         self._captured.clear()
         self._seen.clear()
         self._warm.clear()  # where graphs find no room, what is seen once is not worth capturing
-        self._pool = None
         self.num_bytes = 0
 
     def _try_to_capture(

@@ -67,7 +67,7 @@ class Loop:
         make_image: MakeImage,
         file_workers: int,
         host_threads: int | None,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
         self._executor = executor

@@ -9,6 +9,9 @@ import torch
 from mezzotint.engine.pack import Pack
 from mezzotint.types import ResourceError
 
+_GOES_ON = (
+    "the engine goes on: ask for a smaller size, or start it with more --memory or fewer slots"
+)
 _DOING = {"encode": "encoded", "denoise": "denoised", "decode": "decoded"}
 
 
@@ -22,12 +25,11 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return False
 
 
-def explain(pack: Pack, error: BaseException) -> ResourceError:
+def explain(pack: Pack, error: BaseException, remedy: str = _GOES_ON) -> ResourceError:
     """One sentence; it keeps no traceback, whose frames would hold the pack's tensors."""
     sizes = ", ".join(dict.fromkeys(f"{row.width}x{row.height}" for row in pack.rows))
     tried = re.search(r"Tried to allocate ([0-9.]+ [KMGT]iB)", str(error))
     return ResourceError(
         f"memory ran out while {sizes} was {_DOING[pack.stage]}"
-        f"{f' ({tried[1]} more were needed)' if tried else ''}; the engine goes on: ask for a "
-        "smaller size, or start it with more --memory or fewer slots"
+        f"{f' ({tried[1]} more were needed)' if tried else ''}; {remedy}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -24,6 +25,7 @@ PROMPT = (
     "distant hills in blue haze, soft brush strokes, fine grain, calm, wide view, muted colours"
 )
 STEPS = 2  # the first is run, the second recorded
+REMEDY = "warm up a smaller size or none, or start it with more --memory or fewer slots"
 
 
 def to_draw(
@@ -36,18 +38,15 @@ def to_draw(
 
     ConfigError when another is outside the model's limits, or memory's.
     """
-    if sizes == "own":
-        # A CPU has nothing to warm that a picture's time would show.
-        own = _recipe(spec.sizes[0], spec)
-        largest = memory.largest.guided if own.guided else memory.largest.plain
-        return [own] if device.type == "cuda" and own.width * own.height <= largest else []
     try:
-        recipes = [_recipe(size, spec) for size in sizes]
-        for recipe in recipes:
-            memory.check(recipe.width, recipe.height, recipe.guided)
+        if sizes != "own":
+            return _recipes(sizes, spec, memory)
     except RequestError as error:
         raise ConfigError(f"warm_up: {error}") from error
-    return recipes
+    if device.type == "cuda":  # a CPU has nothing to warm that a picture's time would show
+        with suppress(RequestError):
+            return _recipes(spec.sizes[:1], spec, memory)
+    return []
 
 
 def warm_up(executor: Executor, works: Iterable[Work]) -> None:
@@ -60,9 +59,14 @@ def warm_up(executor: Executor, works: Iterable[Work]) -> None:
             _draw(executor, each)
 
 
-def _recipe(size: Size, spec: ModelSpec) -> Recipe:
-    width, height = size
-    return resolve(Request(prompt=PROMPT, width=width, height=height, steps=STEPS), spec)
+def _recipes(sizes: Sequence[Size], spec: ModelSpec, memory: MemoryPlan) -> list[Recipe]:
+    requests = (
+        Request(prompt=PROMPT, width=width, height=height, steps=STEPS) for width, height in sizes
+    )
+    recipes = [resolve(request, spec) for request in requests]
+    for recipe in recipes:
+        memory.check(recipe.width, recipe.height, recipe.guided)
+    return recipes
 
 
 def _another(work: Work) -> Work:
@@ -86,4 +90,7 @@ def _run(executor: Executor, pack: Pack) -> None:
     except Exception as error:
         if not ran_out_of_memory(error):
             raise
-        raise explain(pack, error) from error
+        failure = explain(pack, error, REMEDY)
+    else:
+        return
+    raise failure  # only here are the frames gone that held what the pack had allocated

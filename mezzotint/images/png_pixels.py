@@ -73,9 +73,8 @@ def _up_filter(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
     filtered[:, 0] = _UP_FILTER
     if start == 0:
         filtered[0, 1:] = rows[0]
-        np.subtract(rows[1:stop], rows[: stop - 1], out=filtered[1:, 1:])
-    else:
-        np.subtract(rows[start:stop], rows[start - 1 : stop - 1], out=filtered[:, 1:])
+    first = max(start, 1)
+    np.subtract(rows[first:stop], rows[first - 1 : stop - 1], out=filtered[first - start :, 1:])
     return filtered
 
 

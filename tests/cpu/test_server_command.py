@@ -78,7 +78,7 @@ def test_the_first_key_closes_an_open_server(tmp_path: Path, database: Database)
 def test_stored_settings_count_where_nothing_else_gives_a_value(database: Database) -> None:
     Tuning(Live(), database).change({"producer": "公司", "caption_cache_mib": 7})
     loaded = load({"caption_cache_mib": 9}, {})
-    config = command._settled(loaded, database)
+    config = command._completed(loaded, database)
     assert (config.producer, config.caption_cache_mib) == ("公司", 9)
     assert command._fixed(loaded, max_queue=None) == {"caption_cache_mib"}
     given = load({}, {"MEZZOTINT_PRODUCER": "x"})

@@ -75,7 +75,7 @@ def test_what_breaks_ends_the_engine_with_its_reason(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         engine_module.Engine, "close", lambda self: (closed.append(self), close(self))
     )
-    with pytest.raises(ResourceError, match="memory ran out while 128x128 was encoded"):
+    with pytest.raises(ResourceError, match="while 128x128 was encoded; warm up a smaller size"):
         Engine(warm_up="128x128")
     assert len(closed) == 1
 

@@ -11,13 +11,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mezzotint.kernels.attention_fp8.reference import LOG2_E
 from mezzotint.kernels.launch import Launch, check_rows
 
 # By a row's length; a tile is a number of its elements.
 LAUNCHES = {16384: Launch(16384, 16), 65536: Launch(8192, 8)}
 DEFAULT = Launch(4096, 8)
-
-LOG2_E = 1.4426950408889634
 
 
 def softmax_rows(
