@@ -43,7 +43,7 @@ def to_draw(
             return _recipes(sizes, spec, memory)
     except RequestError as error:
         raise ConfigError(f"warm_up: {error}") from error
-    if device.type == "cuda":  # a CPU has nothing to warm that a picture's time would show
+    if device.type == "cuda":  # on a CPU a real model's own size takes minutes
         with suppress(RequestError):
             return _recipes(spec.sizes[:1], spec, memory)
     return []
