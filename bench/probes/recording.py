@@ -11,6 +11,7 @@ from unittest.mock import patch
 from torch import Tensor
 
 from mezzotint.engine import graphs
+from mezzotint.engine.capture import Aside
 from mezzotint.engine.graphs import GraphCache
 
 STAGES = ("encode", "denoise", "decode")  # in the order in which a model asks for its replays
@@ -41,8 +42,8 @@ def recording() -> Iterator[dict[str, Recording]]:
     """Engines opened inside on a GPU record; by stage, filled when the engine has opened."""
     made: dict[str, Recording] = {}
 
-    def make(room: Callable[[], int]) -> Recording:
-        one = Recording(room)
+    def make(room: Callable[[], int], aside: Aside | None = None) -> Recording:
+        one = Recording(room, aside)
         made[STAGES[len(made)]] = one
         return one
 

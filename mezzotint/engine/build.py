@@ -74,7 +74,7 @@ def load_model(
         text_rows_on_host=plan.rows_on_host,
         fp8=place.fp8,
         caption_cache_mib=config.caption_cache_mib,
-        make_replay=graphs.make if plan.graphs else lambda: run_eagerly,
+        make_replay=graphs.make if plan.graphs else run_eagerly,
         attention=_attention(config, place),
         attention_fp8=config.attention == "fp8",
         on_load=on_load,

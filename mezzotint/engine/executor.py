@@ -86,6 +86,8 @@ class Executor:
     def _denoise(self, pack: DenoisePack) -> None:
         self._model.denoise(pack.rows, self._slots)
         for row in pack.rows:
+            if row.first:  # not before: the step's own launches are waited for
+                self._model.decode.prepare(row.width, row.height)
             if row.preview:
                 count = row.height * row.width // PREVIEW_SCALE**2
                 _copy(self._slots.previews, self._host_previews, row.slot, count)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mezzotint.engine.capture import Aside, record
 from mezzotint.engine.out_of_memory import ran_out_of_memory
 from mezzotint.engine.unheld import give_back
 
@@ -37,11 +40,13 @@ class GraphCache:
     key of its kind was captured, nothing is cold and the first call is captured at once. The graphs
     share one pool: they run one after the other on one stream. A pool gives memory back only whole,
     so graphs are dropped together: when `room` says that there is none, and when a capture runs out
-    of memory.
+    of memory. With `aside`, captures are made there, and a key can be prepared while others run.
     """
 
-    def __init__(self, room: Callable[[], int]) -> None:
+    def __init__(self, room: Callable[[], int], aside: Aside | None = None) -> None:
         self._room = room  # bytes that may still be spent
+        self._aside = aside
+        self._coming: dict[Hashable, Future[_Captured | None]] = {}  # being prepared
         self._seen: set[Hashable] = set()
         self._warm: set[Hashable] = set()  # kinds of which a key was captured
         self._captured: dict[Hashable, _Captured] = {}
@@ -59,6 +64,9 @@ class GraphCache:
         kind: Hashable | None = None,
     ) -> Tensor:
         self.launches += 1
+        coming = self._coming.pop(key, None)
+        if coming is not None and coming.result() is None:
+            return function(*inputs)
         captured = self._captured.get(key)
         if captured is not None:
             self.replays += 1
@@ -67,12 +75,27 @@ class GraphCache:
         self._seen.add(key)
         if (first and kind not in self._warm) or key in self.refused:
             return function(*inputs)
-        captured = self._try_to_capture(key, function, inputs, first)
+        captured = self._begin_to_capture(key, function, inputs, first).result()
         if captured is None:
             return function(*inputs)
         if kind is not None:
             self._warm.add(kind)
         return captured(inputs)
+
+    def prepare(
+        self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor, kind: Hashable
+    ) -> None:
+        """Begin to capture a key before its first call, if its kind is warm."""
+        known = key in self._seen or key in self.refused
+        if self._aside is None or known or kind not in self._warm:
+            return
+        self._seen.add(key)
+        self._coming[key] = self._begin_to_capture(key, function, inputs, first=True)
+
+    def close(self) -> None:
+        """End the thread of `aside`, once what is being prepared is ready."""
+        if self._aside is not None:
+            self._aside.close()
 
     def drop(self) -> None:
         """Forget every graph and give their memory back to the device."""
@@ -85,6 +108,16 @@ class GraphCache:
         self._seen.clear()
         self._warm.clear()  # where graphs find no room, what is seen once is not worth capturing
         self.num_bytes = 0
+
+    def _begin_to_capture(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        inputs: tuple[Tensor, ...],
+        first: bool,
+    ) -> Future[_Captured | None]:
+        job = partial(self._try_to_capture, key, function, inputs, first)
+        return _run(job) if self._aside is None else self._aside.begin(job)
 
     def _try_to_capture(
         self,
@@ -120,8 +153,9 @@ class GraphCache:
         if not self._captured:  # a pool ends with its last graph, and torch begins none again
             self._pool = torch.cuda.graph_pool_handle()
         free_before, _ = torch.cuda.mem_get_info()
-        static = tuple(x.clone() for x in inputs)
-        graph, output = record(function, static, self._pool)
+        static = tuple(torch.empty_like(x) for x in inputs)
+        capture = record if self._aside is None else self._aside.record
+        graph, output = capture(function, static, self._pool)
         free_after, _ = torch.cuda.mem_get_info()
         self.num_bytes += max(0, free_before - free_after)
         captured = _Captured(graph, static, output, function)
@@ -129,22 +163,10 @@ class GraphCache:
         return captured
 
 
-def record(
-    function: Callable[..., Tensor], inputs: tuple[Tensor, ...], pool: Any
-) -> tuple[torch.cuda.CUDAGraph, Tensor]:
-    """Capture a call on the current stream. -> the graph and the tensor that it writes.
-
-    `torch.cuda.graph` would wait for the device before it and give back all memory that torch
-    keeps, pinned memory too: the other stages would wait, and ask for it anew.
-    """
-    graph = torch.cuda.CUDAGraph()
-    # thread_local: other threads may copy pixels meanwhile
-    graph.capture_begin(pool=pool, capture_error_mode="thread_local")
-    try:
-        output = function(*inputs)
-    finally:
-        graph.capture_end()
-    return graph, output
+def _run(job: Callable[[], _Captured | None]) -> Future[_Captured | None]:
+    future: Future[_Captured | None] = Future()
+    future.set_result(job())
+    return future
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +176,15 @@ class GraphTally:
     limit_bytes: int  # of all stages' graphs
     caches: list[GraphCache] = field(default_factory=list)
 
-    def make(self) -> GraphCache:
-        self.caches.append(GraphCache(self.room))
+    def make(self, *, ahead: bool = False) -> GraphCache:
+        """A stage's cache; `ahead`: what is prepared is captured in a thread of its own."""
+        self.caches.append(GraphCache(self.room, Aside() if ahead else None))
         return self.caches[-1]
+
+    def close(self) -> None:
+        """End the threads that capture."""
+        for cache in self.caches:
+            cache.close()
 
     def room(self) -> int:
         """Bytes that graphs may still take."""

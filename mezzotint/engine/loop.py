@@ -115,6 +115,7 @@ class Loop:
         self._thread.join()
         for pool in (*self._watchers.values(), self._files):
             pool.shutdown()
+        self._graphs.close()
 
     def _run(self) -> None:
         try:

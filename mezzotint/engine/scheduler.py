@@ -231,5 +231,6 @@ def _step_row(running: _Running) -> StepRow:
         next_sigma=next_sigma,
         guidance=recipe.guidance,
         rescale=recipe.guidance_rescale,
+        first=running.issued == 0,
         preview=running.issued + 1 in work.preview_steps,
     )

@@ -104,6 +104,7 @@ class StepRow:
     next_sigma: float
     guidance: float
     rescale: float
+    first: bool = False  # of its request
     preview: bool = False  # also write what the step guesses the clean picture to be
 
 
@@ -143,6 +144,10 @@ class Denoise(Protocol):
 class Decode(Protocol):
     def __call__(self, rows: Sequence[DecodeRow], slots: SlotBuffers) -> None: ...
 
+    def prepare(self, width: int, height: int) -> None:
+        """A picture of this size will be decoded soon: get ready beside whatever runs."""
+        ...
+
 
 class Replay(Protocol):
     """Runs a function of tensors that launches the same kernels whenever `key` is the same."""
@@ -160,18 +165,40 @@ class Replay(Protocol):
         """
         ...
 
+    def prepare(
+        self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor, kind: Hashable
+    ) -> None:
+        """Begin to record a key that is about to be called; what the inputs hold is not read."""
+        ...
 
-MakeReplay = Callable[[], Replay]  # each stage has its own
+
+class MakeReplay(Protocol):
+    def __call__(self, *, ahead: bool = False) -> Replay:
+        """Each stage has its own; `ahead`: its keys can be prepared."""
+        ...
 
 
-def run_eagerly(
-    key: Hashable,
-    function: Callable[..., Tensor],
-    *inputs: Tensor,
-    kind: Hashable | None = None,
-) -> Tensor:
+class Eager:
     """The Replay that records nothing."""
-    return function(*inputs)
+
+    def __call__(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        *inputs: Tensor,
+        kind: Hashable | None = None,
+    ) -> Tensor:
+        return function(*inputs)
+
+    def prepare(
+        self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor, kind: Hashable
+    ) -> None:
+        pass
+
+
+def run_eagerly(*, ahead: bool = False) -> Replay:
+    """The MakeReplay of stages that are not recorded."""
+    return Eager()
 
 
 OnLoad = Callable[[int, int], None]  # hears of (bytes read, bytes in all) of a model's weights
@@ -186,7 +213,7 @@ class Build:
     text_rows_on_host: bool = False  # keep the text encoder's embedding rows off the device
     fp8: bool = False  # hold the large products' weights in FP8, row by row
     caption_cache_mib: int
-    make_replay: MakeReplay = lambda: run_eagerly
+    make_replay: MakeReplay = run_eagerly
     attention: Backend | None = None  # None: by the table of the GPU
     attention_fp8: bool = False  # in the blocks that the model's policy names
     on_load: OnLoad = lambda done, total: None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.engine import graphs
+from mezzotint.engine.capture import Aside
 from mezzotint.engine.graphs import GraphCache
 
 X = torch.ones(3)
@@ -45,6 +47,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
         return graph, graph.output
 
     monkeypatch.setattr(graphs, "record", record)
+    monkeypatch.setattr(Aside, "record", lambda _, *call: record(*call))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 0))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(pools))
     return errors
@@ -113,6 +116,66 @@ def test_where_memory_runs_out_room_is_made_and_graphs_go_last(broken: list[Base
     assert run(cache, "c") == "eager"
     assert cache._captured == {}
     assert cache.refused == {}
+
+
+@pytest.fixture
+def aside() -> Iterator[Aside]:
+    thread = Aside()
+    yield thread
+    thread.close()
+
+
+def warm(cache: GraphCache) -> None:
+    assert [run(cache, "warm", kind="k") for _ in range(2)] == ["eager", "captured"]
+
+
+def test_a_prepared_key_is_replayed_at_its_first_call(
+    broken: list[BaseException], aside: Aside
+) -> None:
+    cache = GraphCache(lambda: 1, aside)
+    cache.prepare("cold", double, X, kind="k")
+    warm(cache)
+    for _ in range(2):
+        cache.prepare("a", double, X, kind="k")
+    assert [run(cache, key, kind="k") for key in ("a", "cold")] == ["replayed", "captured"]
+    cache.prepare("a", double, X, kind="k")
+    assert cache._coming == {}
+    assert sorted(map(str, cache._captured)) == ["a", "cold", "warm"]
+
+
+def test_a_first_call_waits_for_what_is_being_prepared(
+    broken: list[BaseException], aside: Aside
+) -> None:
+    cache, may_go_on = GraphCache(lambda: 1, aside), threading.Event()
+    warm(cache)
+    aside.begin(may_go_on.wait)
+    cache.prepare("a", double, X, kind="k")
+    threading.Timer(0.1, may_go_on.set).start()
+    assert run(cache, "a", kind="k") == "replayed"
+
+
+def test_what_cannot_be_prepared_is_run_and_then_captured(
+    broken: list[BaseException], aside: Aside
+) -> None:
+    cache = GraphCache(lambda: 1, aside)
+    warm(cache)
+    broken.append(RuntimeError("a kernel was cold"))
+    cache.prepare("a", double, X, kind="k")
+    assert [run(cache, "a", n, kind="k") for n in (1, 2, 3)] == ["eager", "captured", "replayed"]
+    assert cache.refused == {}
+    broken += [torch.OutOfMemoryError("CUDA out of memory")] * 2
+    cache.prepare("b", double, X, kind="k")
+    assert run(cache, "b", kind="k") == "eager"
+    assert cache._captured == {}
+    cache.prepare("b", double, X, kind="k")  # there was no room: its kind is cold again
+    assert cache._coming == {}
+
+
+def test_without_a_thread_nothing_is_prepared(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    warm(cache)
+    cache.prepare("a", double, X, kind="k")
+    assert cache._coming == {}
 
 
 def test_no_room_drops_what_is_held(broken: list[BaseException]) -> None:

@@ -77,6 +77,22 @@ def test_graphs_replay_to_the_bytes_that_eager_makes(engine: Engine) -> None:
     assert denoise.replays >= 0.8 * denoise.launches
 
 
+def test_a_new_size_s_decoding_is_recorded_before_it_is_needed(engine: Engine) -> None:
+    decode = engine._model.decode._replay  # type: ignore[attr-defined]
+    assert isinstance(decode, GraphCache)
+    for _ in range(3):  # where its kind was not seen before, or forgotten, nothing is prepared
+        engine.submit(REQUESTS[1]).result(120)
+    sizes = [(208, 176), (176, 208), (144, 240)]
+    requests = [replace(REQUESTS[0], width=w, height=h, steps=8) for w, h in sizes]
+    launches, replays = decode.launches, decode.replays
+    made = [engine.submit(request).result(120).data for request in requests]
+    assert decode.refused == {}
+    assert (decode.launches - launches, decode.replays - replays) == (3, 3)
+    precision = read_precision(engine.provenance.precision)
+    with Engine(device="cuda", graphs=False, **precision) as eager:
+        assert [eager.submit(request).result(120).data for request in requests] == made
+
+
 def test_many_shapes_drop_old_graphs_and_keep_the_bytes(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Rows
 
+import torch
 from torch import Tensor
 
 from mezzotint.kernels import to_pixels
@@ -31,13 +32,31 @@ class LatentDecoder:
             down, across = grid(row.width, row.height)
             tokens = slots.latents[row.slot, : down * across]
             latent = unpatchify(tokens, down, across, self._config)
-            picture = self._replay((row.width, row.height), self._decode, latent)
+            key, kind = (row.width, row.height), self._kind(latent)
+            picture = self._replay(key, self._decode, latent, kind=kind)
             slots.pixels[row.slot, : row.height * row.width] = picture.flatten(0, 1)
 
+    def prepare(self, width: int, height: int) -> None:
+        """Begin to record how a picture of this size is decoded."""
+        down, across = grid(width, height)
+        tokens = torch.empty(down * across, self._config.patch_width, device=self._weight.device)
+        latent = unpatchify(tokens, down, across, self._config)
+        self._replay.prepare((width, height), self._decode, latent, kind=self._kind(latent))
+
+    @property
+    def _weight(self) -> Tensor:
+        return self._decoder.conv_in.weight
+
     def _decode(self, latent: Tensor) -> Tensor:
-        dtype = next(self._decoder.parameters()).dtype
-        rows = strip_rows(self._decoder.config, latent.shape[2], latent.shape[1], dtype.itemsize)
-        return to_pixels(self._decoder(latent[None].to(dtype), rows)[0])
+        rows = self._strip_rows(latent)
+        return to_pixels(self._decoder(latent[None].to(self._weight.dtype), rows)[0])
+
+    def _kind(self, latent: Tensor) -> str:
+        return "whole" if self._strip_rows(latent) is None else "strips"
+
+    def _strip_rows(self, latent: Tensor) -> int | None:
+        _, height, width = latent.shape
+        return strip_rows(self._decoder.config, width, height, self._weight.dtype.itemsize)
 
 
 def strip_rows(

@@ -17,11 +17,11 @@ from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.spec import (
     Build,
+    Eager,
     LoadedModel,
     ModelSpec,
     Replay,
     SlotShapes,
-    run_eagerly,
 )
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.cost import step_tflop
@@ -144,7 +144,8 @@ def assemble(
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     preview = LatentPreview(decoder, transformer.config)
     cache_bytes = build.caption_cache_mib * 2**20
-    encode, denoise, decode = (build.make_replay() for _ in range(3))
+    encode, denoise = build.make_replay(), build.make_replay()
+    decode = build.make_replay(ahead=True)
     return LoadedModel(
         spec=spec,
         weights_id=weights_id,
@@ -173,7 +174,7 @@ def _choose_attention(transformer: Transformer, build: Build) -> None:
 def _records_mixes(replay: Replay, build: Build, transformer: Transformer) -> bool:
     """Whether packs of unlike requests are recorded, where attention finds segments by itself."""
     head_dim = transformer.config.head_dim
-    return replay is not run_eagerly and attention_reads_bounds(
+    return not isinstance(replay, Eager) and attention_reads_bounds(
         build.device, build.dtype, head_dim, build.attention
     )
 
