@@ -238,7 +238,9 @@ def _peak(results: Results, *, system: str) -> Measured | Missing:
     if not rows:
         return Missing(f"the rows of {system} state no memory")
     most = max(rows, key=lambda row: row["peak_bytes"])
-    return Measured(most["peak_bytes"] / GIB, (most,), f"the most of {len(rows)} workloads")
+    held = most.get("reserved_bytes")
+    graphs = "" if held is None else f", {held / GIB:.2f} GiB with all that torch keeps"
+    return Measured(most["peak_bytes"] / GIB, (most,), f"the most of {len(rows)} workloads{graphs}")
 
 
 def _missing_pair(results: Results, system: str, rival: str, workload: str) -> Missing:

@@ -28,7 +28,7 @@ def measure_new_size(engine: Engine, name: str, prompts: Iterator[str], steps: i
     for width, height in SIZES[name]:
         workload = Workload(name, width, height, steps, 0.0)
         lengths = []
-        for _ in range(2 + WARM):  # the second is slower too: graphs are captured in it
+        for _ in range(2 + WARM):  # what was not prepared is captured in the second
             time.sleep(REST_S)
             lengths.append(make([next(prompts)], workload).file_s * 1e3)
         firsts.append(lengths[0])

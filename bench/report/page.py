@@ -104,7 +104,8 @@ def _method(rows: Rows) -> Iterator[str]:
         "Every figure is a row of [`bench/results/`](../bench/results), made by the command beside "
         "it, with the rival in the same run and by the same timer; half a second of rest before "
         "each picture, medians. Weights are random at Z-Image-Turbo's real size and the same for "
-        "all, which is right for time and memory. Memory is torch's peak of allocated bytes."
+        "all, which is right for time and memory. Memory is torch's peak of allocated bytes, in "
+        "brackets of what it holds: graphs' pools are in it, and what it keeps of freed memory."
     )
     yield ""
     yield (

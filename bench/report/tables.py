@@ -57,7 +57,8 @@ def pictures(results: Results, workload: Workload) -> Iterator[str]:
     found = [row for row in rows if row is not None]
     if not found:
         return
-    head = ("", "PNG bytes", "picture", "peak", "GPU busy", "exact is", "fast is", "same picture")
+    sizes = ("PNG bytes", "picture", "peak (held)", "GPU busy")
+    head = ("", *sizes, "exact is", "fast is", "same picture")
     yield from table(head, (_picture_row(results, row) for row in found))
     yield ""
     yield f"Rows: {_sources(found)}."
@@ -237,18 +238,25 @@ def _picture_row(results: Results, row: Row) -> list[str]:
         f"{pair[1]['ms'] / pair[0]['ms']:.2f} ×" if pair and is_rival else "" for pair in pairs
     )
     picture = picture_ms(row)
-    peak, busy = row.get("peak_bytes"), row.get("utilisation")
+    busy = row.get("utilisation")
     same = row.get("same_picture_db")
     return [
         title_of(row),
         seconds(row["ms"]),
         "–" if picture is None else seconds(picture),
-        "–" if peak is None else f"{peak / GIB:.1f} GiB",
+        _memory(row),
         "–" if busy is None else f"{busy:.0%}",
         exact,
         fast,
         "" if same is None else decibel(same),
     ]
+
+
+def _memory(row: Row) -> str:
+    peak, held = row.get("peak_bytes"), row.get("reserved_bytes")
+    if peak is None:
+        return "–"
+    return f"{peak / GIB:.1f} GiB" + ("" if held is None else f" ({held / GIB:.1f})")
 
 
 def _rate(results: Results, system: str, workload: Workload) -> str:

@@ -21,7 +21,7 @@ from mezzotint.models.find import (
 )
 from mezzotint.models.footprint import Footprint
 from mezzotint.models.locate import locate
-from mezzotint.models.spec import Build, LoadedModel, ModelSpec, OnLoad, run_eagerly
+from mezzotint.models.spec import Build, Eager, LoadedModel, ModelSpec, OnLoad
 from mezzotint.types import ConfigError, Precision, ResourceError
 
 # What torch's libraries take of a GPU: a workspace for products on every stream, 32 MiB each on
@@ -42,6 +42,7 @@ def plan_memory(config: Config, place: Device) -> MemoryPlan:
         slots=config.slots,
         graphs=on_gpu and config.graphs,
         rows_on_host=on_gpu,  # looked up there in microseconds, once a prompt
+        shared_pixels=on_gpu,  # a stream decodes one picture after the other
         fixed=config.caption_cache_mib * 2**20 + (_GPU_FIXED_BYTES if on_gpu else 0),
     )
     return make_plan(spec, sizes, find_budget(config.memory, place), wanted)
@@ -74,7 +75,7 @@ def load_model(
         text_rows_on_host=plan.rows_on_host,
         fp8=place.fp8,
         caption_cache_mib=config.caption_cache_mib,
-        make_replay=graphs.make if plan.graphs else run_eagerly,
+        make_replay=graphs.make if plan.graphs else Eager,
         attention=_attention(config, place),
         attention_fp8=config.attention == "fp8",
         on_load=on_load,

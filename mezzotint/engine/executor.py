@@ -27,8 +27,8 @@ class Executor:
         self._slots = allocate(plan.slot_shapes, plan.slots, device, dtype)
         self._stages = _stages(device)
         # Pixels land here by an asynchronous copy; on the CPU they are already there.
-        self._host_pixels = _host_side(self._slots.pixels)
-        self._host_previews = _host_side(self._slots.previews)
+        self._host_pixels = _host_side(self._slots.pixels, plan.slots)
+        self._host_previews = _host_side(self._slots.previews, plan.slots)
         self._last: dict[int, Launch] = {}  # by request: what its next launch must follow
 
     @property
@@ -90,21 +90,24 @@ class Executor:
                 self._model.decode.prepare(row.width, row.height)
             if row.preview:
                 count = row.height * row.width // PREVIEW_SCALE**2
-                _copy(self._slots.previews, self._host_previews, row.slot, count)
+                _copy(self._slots.previews[row.slot, :count], self._host_previews[row.slot])
 
     def _decode(self, pack: DecodePack) -> None:
-        self._model.decode(pack.rows, self._slots)
         for row in pack.rows:
-            _copy(self._slots.pixels, self._host_pixels, row.slot, row.height * row.width)
+            self._model.decode((row,), self._slots)
+            pixels = self._slots.picture(row.slot, row.height * row.width)
+            _copy(pixels, self._host_pixels[row.slot])
 
 
-def _host_side(buffer: Tensor) -> Tensor:
-    return torch.empty_like(buffer, device="cpu", pin_memory=True) if buffer.is_cuda else buffer
+def _host_side(buffer: Tensor, slots: int) -> Tensor:
+    if not buffer.is_cuda:
+        return buffer
+    return torch.empty(slots, *buffer.shape[1:], dtype=buffer.dtype, pin_memory=True)
 
 
-def _copy(source: Tensor, target: Tensor, slot: int, count: int) -> None:
-    if source is not target:
-        target[slot, :count].copy_(source[slot, :count], non_blocking=True)
+def _copy(source: Tensor, target: Tensor) -> None:
+    if source.is_cuda:
+        target[: len(source)].copy_(source, non_blocking=True)
 
 
 def _stages(device: torch.device) -> dict[StageName, Stage]:

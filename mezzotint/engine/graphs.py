@@ -104,6 +104,7 @@ class GraphCache:
 
     def forget(self) -> None:
         """Hold no graph any more; the last replay may still run, so their memory stays torch's."""
+        self._coming.clear()
         self._captured.clear()
         self._seen.clear()
         self._warm.clear()  # where graphs find no room, what is seen once is not worth capturing

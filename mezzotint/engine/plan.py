@@ -22,6 +22,7 @@ class Wanted:
     slots: int
     graphs: bool
     rows_on_host: bool  # the text encoder's embedding rows stay in the host's memory
+    shared_pixels: bool  # all slots write their pixels to one place
     fixed: int  # bytes of the caption cache, and of what libraries keep for themselves
 
 
@@ -143,10 +144,15 @@ def shapes_for(shapes: SlotShapes, pixels: int) -> SlotShapes:
 
 
 def slot_bytes(shapes: SlotShapes, element: int) -> int:
-    """Bytes of one slot: the latent in float32, two captions, pixels and a preview."""
+    """Bytes of one slot: the latent in float32, two captions and a preview."""
     latent = 4 * shapes.latent_tokens * shapes.latent_width
     captions = 2 * element * shapes.caption_tokens * shapes.caption_width
-    return latent + captions + 3 * shapes.pixels + 3 * (shapes.pixels // PREVIEW_SCALE**2)
+    return latent + captions + 3 * (shapes.pixels // PREVIEW_SCALE**2)
+
+
+def pixel_bytes(shapes: SlotShapes) -> int:
+    """Bytes of one slot's pixels."""
+    return 3 * shapes.pixels
 
 
 def gib(num_bytes: int) -> str:
@@ -180,8 +186,10 @@ class _Sizes:
 
     def total(self, pixels: int, slots: int) -> int:
         """All that is needed for pictures of up to so many pixels, without graphs."""
-        slot = slot_bytes(shapes_for(self.spec.slot_shapes, pixels), self.footprint.element)
-        return self.weights + self.wanted.fixed + slots * slot + self.work(pixels)
+        shapes = shapes_for(self.spec.slot_shapes, pixels)
+        buffers = slots * slot_bytes(shapes, self.footprint.element)
+        buffers += (1 if self.wanted.shared_pixels else slots) * pixel_bytes(shapes)
+        return self.weights + self.wanted.fixed + buffers + self.work(pixels)
 
 
 def _largest_side(limits: Limits, fits: Callable[[int], bool]) -> int:

@@ -45,7 +45,7 @@ def watch() -> Iterator[Utilisation]:
 
 
 def reset_peak() -> None:
-    """Forget the peak of allocated bytes so far."""
+    """Forget the peaks of allocated and of reserved bytes so far."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -54,6 +54,11 @@ def reset_peak() -> None:
 def peak_bytes() -> int | None:
     """torch's peak of allocated bytes since the last reset; None without a GPU."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
+
+def reserved_bytes() -> int | None:
+    """torch's peak of reserved bytes since then: what it keeps and graphs' pools are in it."""
+    return torch.cuda.max_memory_reserved() if torch.cuda.is_available() else None
 
 
 def _open() -> Any:

@@ -38,6 +38,7 @@ class Timing:
     repeats: int
     rest_s: float
     peak_bytes: int | None  # of torch's allocator on the GPU; None on a CPU
+    reserved_bytes: int | None  # likewise, with what it keeps and graphs' pools
     utilisation: float | None  # share of the time in which some kernel ran
 
     def row(self) -> dict[str, Any]:
@@ -71,6 +72,7 @@ def measure(make: Make, workload: Workload, prompts: Iterator[str]) -> Timing:
         repeats=workload.repeats,
         rest_s=REST_S,
         peak_bytes=gpu.peak_bytes(),
+        reserved_bytes=gpu.reserved_bytes(),
         utilisation=statistics.fmean(samples) if samples else None,
     )
 

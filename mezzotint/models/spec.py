@@ -119,12 +119,19 @@ class DecodeRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlotBuffers:
-    """The static memory of all requests in flight; row s belongs to slot s."""
+    """The static memory of all requests in flight; row s belongs to slot s.
+
+    Where `pixels` has one row, all slots share it: each picture leaves it before the next comes.
+    """
 
     latents: Tensor  # [N, latent_tokens, latent_width] float32
     captions: Tensor  # [N, 2, caption_tokens, caption_width], with the prompt and the negative
-    pixels: Tensor  # [N, pixels, 3] uint8
+    pixels: Tensor  # [N or 1, pixels, 3] uint8
     previews: Tensor  # [N, pixels / 64, 3] uint8
+
+    def picture(self, slot: int, count: int) -> Tensor:
+        """The place of a slot's first `count` pixels [count, 3]."""
+        return self.pixels[slot % len(self.pixels), :count]
 
 
 class Tokenize(Protocol):
@@ -172,14 +179,11 @@ class Replay(Protocol):
         ...
 
 
-class MakeReplay(Protocol):
-    def __call__(self, *, ahead: bool = False) -> Replay:
-        """Each stage has its own; `ahead`: its keys can be prepared."""
-        ...
-
-
 class Eager:
     """The Replay that records nothing."""
+
+    def __init__(self, *, ahead: bool = False) -> None:
+        pass
 
     def __call__(
         self,
@@ -196,9 +200,8 @@ class Eager:
         pass
 
 
-def run_eagerly(*, ahead: bool = False) -> Replay:
-    """The MakeReplay of stages that are not recorded."""
-    return Eager()
+# (*, ahead: bool) -> one for each stage; `ahead`: its keys can be prepared.
+MakeReplay = Callable[..., Replay]
 
 
 OnLoad = Callable[[int, int], None]  # hears of (bytes read, bytes in all) of a model's weights
@@ -213,7 +216,7 @@ class Build:
     text_rows_on_host: bool = False  # keep the text encoder's embedding rows off the device
     fp8: bool = False  # hold the large products' weights in FP8, row by row
     caption_cache_mib: int
-    make_replay: MakeReplay = run_eagerly
+    make_replay: MakeReplay = Eager
     attention: Backend | None = None  # None: by the table of the GPU
     attention_fp8: bool = False  # in the blocks that the model's policy names
     on_load: OnLoad = lambda done, total: None

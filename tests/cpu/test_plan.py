@@ -18,6 +18,7 @@ from mezzotint.engine.plan import (
     Wanted,
     gib,
     make_plan,
+    pixel_bytes,
     slot_bytes,
 )
 from mezzotint.models.find import describe_random_weights, random_footprints
@@ -30,7 +31,14 @@ FOOTPRINTS = random_footprints(("fp32", "bf16", "fp8"))
 
 
 def wanted(precision: Precision = "bf16", **changes: object) -> Wanted:
-    usual = Wanted(precision=precision, slots=8, graphs=True, rows_on_host=True, fixed=256 * 2**20)
+    usual = Wanted(
+        precision=precision,
+        slots=8,
+        graphs=True,
+        rows_on_host=True,
+        shared_pixels=True,
+        fixed=256 * 2**20,
+    )
     return replace(usual, **changes)  # type: ignore[arg-type]
 
 
@@ -158,17 +166,19 @@ def test_rows_on_the_device_cost_what_they_hold() -> None:
     slots=st.integers(1, 64),
     graphs=st.booleans(),
     on_host=st.booleans(),
+    shared=st.booleans(),
 )
 def test_every_plan_stays_within_its_budget(
-    gibibytes: float, precision: Precision, slots: int, graphs: bool, on_host: bool
+    gibibytes: float, precision: Precision, slots: int, graphs: bool, on_host: bool, shared: bool
 ) -> None:
-    want = wanted(precision, slots=slots, graphs=graphs, rows_on_host=on_host)
+    want = wanted(precision, slots=slots, graphs=graphs, rows_on_host=on_host, shared_pixels=shared)
     try:
         made = plan(gibibytes, want)
     except ResourceError:
         return
     element = FOOTPRINTS[precision].element
     held = made.weights + want.fixed + made.slots * slot_bytes(made.slot_shapes, element)
+    held += (1 if shared else made.slots) * pixel_bytes(made.slot_shapes)
     assert held + made.room + made.graphs <= made.budget.num_bytes
     assert 1 <= made.slots <= slots
     assert made.graphs >= 0

@@ -28,7 +28,9 @@ from mezzotint.types import RequestError
 
 PRESETS = "/api/v1/presets"
 TURBO = describe_random_weights("z-image-turbo")
-WANTED = Wanted(precision="bf16", slots=8, graphs=True, rows_on_host=True, fixed=256 * 2**20)
+WANTED = Wanted(
+    precision="bf16", slots=8, graphs=True, rows_on_host=True, shared_pixels=True, fixed=256 * 2**20
+)
 VALUES = {"width": 128, "height": 64, "steps": 9, "guidance": 1.5, "negative_prompt": "雨", "n": 3}
 
 

@@ -34,7 +34,7 @@ class LatentDecoder:
             latent = unpatchify(tokens, down, across, self._config)
             key, kind = (row.width, row.height), self._kind(latent)
             picture = self._replay(key, self._decode, latent, kind=kind)
-            slots.pixels[row.slot, : row.height * row.width] = picture.flatten(0, 1)
+            slots.picture(row.slot, row.height * row.width).copy_(picture.flatten(0, 1))
 
     def prepare(self, width: int, height: int) -> None:
         """Begin to record how a picture of this size is decoded."""
