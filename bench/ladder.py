@@ -26,10 +26,10 @@ from bench.rows import Row, append
 from bench.workload import AT_ONCE, SINGLE
 from mezzotint import Engine
 from mezzotint import kernels as operations
-from mezzotint.engine.unheld import give_back
 from mezzotint.kernels.attention import cuda as cuda_attention
 from mezzotint.kernels.attention import reference as plain_attention
 from mezzotint.measure.fidelity import compare_pictures, draw
+from mezzotint.measure.gpu import let_go
 from mezzotint.measure.prompts import fidelity_prompts
 from mezzotint.measure.timing import Timing, by_engine, measure
 from mezzotint.measure.workload import Workload, new_prompts
@@ -119,7 +119,7 @@ def climb(
         except Exception as error:  # the other rungs are still worth measuring
             row["error"] = sentence(error)
         yield row
-        give_back()
+        let_go()
 
 
 def line(row: Row) -> str:

@@ -36,6 +36,7 @@ from mezzotint import Engine
 from mezzotint.engine.unheld import give_back
 from mezzotint.images.fidelity import psnr_db
 from mezzotint.measure.fidelity import compare
+from mezzotint.measure.gpu import let_go
 from mezzotint.measure.limit import product_flops_per_s
 from mezzotint.measure.prompts import fidelity_prompts
 from mezzotint.measure.timing import measure
@@ -82,7 +83,7 @@ def main() -> int:
             rows.append(finish(about | row, limits, setup))
             append(options.out, rows[-1])
             print(line(rows[-1]), flush=True)
-        give_back()
+        let_go()
     print("\n" + "\n".join(map(line, rows)))
     return 0
 
@@ -181,7 +182,7 @@ def _options() -> argparse.Namespace:
 
 def _limits(device: torch.device) -> dict[str, float]:
     found = {name: product_flops_per_s(device, name) for name in ("bf16", "fp8")}
-    give_back()
+    let_go()
     return {name: value for name, value in found.items() if value is not None}
 
 

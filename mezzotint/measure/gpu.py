@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from mezzotint.engine.unheld import give_back
+
 _SAMPLE_S = 0.05
 
 
@@ -42,6 +44,17 @@ def watch() -> Iterator[Utilisation]:
     finally:
         done.set()
         thread.join()
+
+
+def let_go() -> None:
+    """Give back what nobody holds and what libraries worked in: no graph may be replayed after it.
+
+    torch keeps 32 MiB of the latter for every thread and stream that ever multiplied, which would
+    count as the next engine's.
+    """
+    if torch.cuda.is_initialized():
+        torch._C._cuda_clearCublasWorkspaces()
+    give_back()
 
 
 def reset_peak() -> None:
