@@ -64,6 +64,8 @@ def test_one_request_runs_encode_steps_decode() -> None:
         (1 - 1 / 3, 1 - 2 / 3),
         (1 - 2 / 3, 0.0),
     ]
+    firsts = [pack.rows[0].first for pack in ran if isinstance(pack, DenoisePack)]
+    assert firsts == [True, False, False]
     assert scheduler.num_running == 0
 
 
