@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mezzotint.engine.streams import STREAMS
 from mezzotint.engine.unheld import allocator_lock
 
 Recorded = tuple[torch.cuda.CUDAGraph, Tensor]
@@ -46,33 +47,36 @@ class Aside:
     belong to a thread and a stream: graphs captured here may only run one after the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self._stream = stream
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mezzotint-capture")
-        self._stream: torch.cuda.Stream | None = None
+        self._settled = False
 
     def begin(self, job: Callable[[], _T]) -> Future[_T]:
-        """Run a job after those that were begun before it."""
-        return self._thread.submit(job)
+        """Run a job on the stream, after those that were begun before it."""
+        return self._thread.submit(self._run, job)
 
     def record(
         self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...], pool: Any
     ) -> Recorded:
         """Capture a call, as `record` does; only from a job."""
-        if self._stream is None:
-            self._stream = _open_stream()
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            # relaxed: what is new to this thread, as a convolution's plan, is made in the capture
-            return record(function, inputs, pool, "relaxed")
+        if not self._settled:
+            _settle()
+            self._settled = True
+        # relaxed: what is new to this thread, as a convolution's plan, is made in the capture
+        return record(function, inputs, pool, "relaxed")
 
     def close(self) -> None:
         self._thread.shutdown()
+        STREAMS.give_back(self._stream)
+
+    def _run(self, job: Callable[[], _T]) -> _T:
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            return job()
 
 
-def _open_stream() -> torch.cuda.Stream:
-    """One on which this thread's libraries have their handles: no capture can hold their making."""
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        x = torch.zeros(1, 8, 8, 8, dtype=torch.bfloat16, device="cuda")
-        functional.conv2d(x, x)
-        functional.linear(x, x[0, 0], x[0, 0, 0])
-    return stream
+def _settle() -> None:
+    """Let libraries make what they have for this thread and stream: no capture can hold that."""
+    x = torch.zeros(1, 8, 8, 8, dtype=torch.bfloat16, device="cuda")
+    functional.conv2d(x, x)
+    functional.linear(x, x[0, 0], x[0, 0, 0])

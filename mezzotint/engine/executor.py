@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from mezzotint.engine.pack import STAGES, DecodePack, DenoisePack, EncodePack, P
 from mezzotint.engine.plan import MemoryPlan
 from mezzotint.engine.slots import allocate
 from mezzotint.engine.stage import CudaClock, CudaStage, HostStage, Launch, Stage
+from mezzotint.engine.streams import STREAMS, take_stream
 from mezzotint.engine.unheld import give_back
 from mezzotint.models.spec import PREVIEW_SCALE, DecodeRow, LoadedModel, StepRow
 
@@ -25,11 +26,16 @@ class Executor:
     ) -> None:
         self._model = model
         self._slots = allocate(plan.slot_shapes, plan.slots, device, dtype)
-        self._stages = _stages(device)
+        self._streams = [take_stream() for _ in STAGES] if device.type == "cuda" else []
+        self._stages = _stages(self._streams)
         # Pixels land here by an asynchronous copy; on the CPU they are already there.
         self._host_pixels = _host_side(self._slots.pixels, plan.slots)
         self._host_previews = _host_side(self._slots.previews, plan.slots)
         self._last: dict[int, Launch] = {}  # by request: what its next launch must follow
+
+    def close(self) -> None:
+        """Give the streams back: all that was launched has run, and no more will be."""
+        STREAMS.give_back(*self._streams)
 
     @property
     def slots_bytes(self) -> int:
@@ -110,8 +116,9 @@ def _copy(source: Tensor, target: Tensor) -> None:
         target[: len(source)].copy_(source, non_blocking=True)
 
 
-def _stages(device: torch.device) -> dict[StageName, Stage]:
-    if device.type == "cpu":
+def _stages(streams: Sequence[torch.cuda.Stream]) -> dict[StageName, Stage]:
+    if not streams:
         return {name: HostStage() for name in STAGES}
     clock = CudaClock.start()
-    return {name: CudaStage(torch.cuda.Stream(device), clock) for name in STAGES}
+    pairs = zip(STAGES, streams, strict=True)
+    return {name: CudaStage(stream, clock) for name, stream in pairs}

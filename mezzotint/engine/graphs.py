@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mezzotint.engine.capture import Aside, record
 from mezzotint.engine.out_of_memory import ran_out_of_memory
+from mezzotint.engine.streams import take_stream
 from mezzotint.engine.unheld import give_back
 
 _log = logging.getLogger(__name__)
@@ -179,7 +180,7 @@ class GraphTally:
 
     def make(self, *, ahead: bool = False) -> GraphCache:
         """A stage's cache; `ahead`: what is prepared is captured in a thread of its own."""
-        self.caches.append(GraphCache(self.room, Aside() if ahead else None))
+        self.caches.append(GraphCache(self.room, Aside(take_stream()) if ahead else None))
         return self.caches[-1]
 
     def close(self) -> None:

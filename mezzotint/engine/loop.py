@@ -109,13 +109,16 @@ class Loop:
     def close(self) -> None:
         """Cancel what is not finished and end the thread; files being written are finished."""
         with self._lock:
-            if not self._closed:
+            first = not self._closed
+            if first:
                 self._closed = True
                 self._inbox.put(_Close())
         self._thread.join()
         for pool in (*self._watchers.values(), self._files):
             pool.shutdown()
-        self._graphs.close()
+        if first:
+            self._graphs.close()
+            self._executor.close()
 
     def _run(self) -> None:
         try:

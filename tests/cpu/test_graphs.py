@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from mezzotint.engine import graphs
+from mezzotint.engine import capture, graphs
 from mezzotint.engine.capture import Aside
 from mezzotint.engine.graphs import GraphCache
+from mezzotint.engine.streams import Streams
 
 X = torch.ones(3)
 
@@ -60,7 +62,8 @@ def double(x: Tensor) -> Tensor:
 def run(cache: GraphCache, key: object, factor: float = 1.0, **options: object) -> str:
     """Run a key. -> whether it was run eagerly, captured or replayed."""
     before, captured = cache.replays, len(cache._captured)
-    result = cache(key, double, factor * X, **options)  # type: ignore[arg-type]
+    with torch.inference_mode():
+        result = cache(key, double, factor * X, **options)  # type: ignore[arg-type]
     assert torch.equal(result, 2 * factor * X)
     if cache.replays > before:
         return "replayed"
@@ -118,11 +121,18 @@ def test_where_memory_runs_out_room_is_made_and_graphs_go_last(broken: list[Base
     assert cache.refused == {}
 
 
+class Stream:
+    device = torch.device("cuda", 0)
+
+
 @pytest.fixture
-def aside() -> Iterator[Aside]:
-    thread = Aside()
+def aside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aside]:
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(capture, "STREAMS", Streams(lambda device: pytest.fail("it has one")))
+    thread = Aside(Stream())  # type: ignore[arg-type]
     yield thread
     thread.close()
+    assert isinstance(capture.STREAMS.take(Stream.device), Stream)
 
 
 def warm(cache: GraphCache) -> None:
@@ -184,3 +194,20 @@ def test_no_room_drops_what_is_held(broken: list[BaseException]) -> None:
     for key in ("a", "b", "a", "b"):
         run(cache, key)
     assert list(cache._captured) == ["b"]
+
+
+def test_streams_are_lent_again_before_new_ones_are_made() -> None:
+    made: list[Stream] = []
+
+    def make(device: torch.device) -> Any:
+        made.append(Stream())
+        return made[-1]
+
+    streams = Streams(make)
+    first = [streams.take(Stream.device) for _ in range(3)]
+    assert len({id(stream) for stream in first}) == 3
+    streams.give_back(*first)
+    again = [streams.take(Stream.device) for _ in range(3)]
+    assert {id(stream) for stream in again} == {id(stream) for stream in first}
+    streams.take(torch.device("cuda", 1))
+    assert len(made) == 4

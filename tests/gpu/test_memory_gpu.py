@@ -17,6 +17,7 @@ from mezzotint.engine import engine as engine_module
 from mezzotint.engine.device import Device
 from mezzotint.engine.graphs import GraphCache
 from mezzotint.engine.plan import MemoryPlan
+from mezzotint.engine.unheld import give_back
 from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
 from mezzotint.models.spec import Denoise, SlotBuffers, StepRow
 from mezzotint.models.zimage.decode import strip_rows
@@ -99,6 +100,18 @@ def test_in_a_capture_the_engine_goes_on_and_nothing_is_left(
     before = engine._loop._graphs.count()
     assert engine.submit(SMALL).result(120).data == expected
     assert engine._loop._graphs.only_replays_since(before)
+
+
+def test_engines_opened_one_after_the_other_do_not_each_leave_memory() -> None:
+    held = []
+    for _ in range(4):
+        with Engine(device="cuda") as one:
+            for _ in range(3):
+                one.submit(SMALL).result(120)
+        del one
+        give_back()
+        held.append(torch.cuda.memory_allocated())
+    assert held[-1] <= held[1] + MIB
 
 
 def test_embedding_rows_on_the_host_are_the_same_rows(

@@ -1,0 +1,43 @@
+"""CUDA streams that engines take and give back, so that the next one's are the same.
+
+What a library of products works in belongs to a thread's handle and a stream for as long as the
+process lives, 32 MiB each: engines opened one after the other must not each leave theirs. And torch
+deals 32 streams round and round: the thirty-third may be one that is still in use.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+import torch
+
+
+class Streams:
+    """Lends streams; one that was given back is lent again before a new one is made."""
+
+    def __init__(self, make: Callable[[torch.device], torch.cuda.Stream]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._free: dict[torch.device, list[torch.cuda.Stream]] = defaultdict(list)
+
+    def take(self, device: torch.device) -> torch.cuda.Stream:
+        """A stream of this device, the last one that was given back, or a new one."""
+        with self._lock:
+            free = self._free[device]
+            return free.pop() if free else self._make(device)
+
+    def give_back(self, *streams: torch.cuda.Stream) -> None:
+        """Nothing of theirs runs any more, and nothing will be launched on them."""
+        with self._lock:
+            for stream in streams:
+                self._free[stream.device].append(stream)
+
+
+STREAMS = Streams(torch.cuda.Stream)  # of this process
+
+
+def take_stream() -> torch.cuda.Stream:
+    """One of the device that is current in this thread."""
+    return STREAMS.take(torch.device("cuda", torch.cuda.current_device()))
