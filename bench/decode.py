@@ -19,7 +19,8 @@ from torch import Tensor
 from bench.environment import environment, need_gpu
 from bench.rows import append
 from mezzotint.kernels.harness import graph_ms
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.zimage.decode import strip_rows
 
 ROWS = (None, 16, 32, 64, 128, 256)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mezzotint.models.checkpoint import KeyMap
 from mezzotint.models.shared import autoencoder_keys, qwen3_keys
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
-from mezzotint.models.shared.qwen3 import Qwen3Config
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 from mezzotint.models.spec import Build
 from mezzotint.models.zimage import keys
 from mezzotint.models.zimage.config import TransformerConfig

@@ -11,15 +11,9 @@ from mezzotint.engine.free_memory import host_free_bytes
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.plan import Budget, MemoryPlan, Wanted, gib, make_plan
 from mezzotint.kernels.attention.backend import Backend, has_fa4
-from mezzotint.models.find import (
-    describe,
-    describe_random_weights,
-    footprints,
-    load,
-    load_random_weights,
-    random_footprints,
-)
+from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.footprint import Footprint
+from mezzotint.models.load import footprints, load, load_random_weights, random_footprints
 from mezzotint.models.locate import locate
 from mezzotint.models.spec import Build, Eager, LoadedModel, ModelSpec, OnLoad
 from mezzotint.types import ConfigError, Precision, ResourceError

@@ -1,4 +1,4 @@
-"""A model's folder: weights over one or more files, matched with a module and filled into it."""
+"""A model's folder: weights over one or more files, matched with what a module reads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import torch
-from torch import nn
-
 from mezzotint.models.config_file import MAX_INDEX_BYTES, read_config, short
-from mezzotint.models.materialize import Chooses, materialize, nothing
 from mezzotint.models.safetensors_file import (
     AGAIN,
     QUANTISED,
@@ -84,32 +80,6 @@ class Weights:
     def num_bytes(self) -> int:
         """All of it, as it is stored."""
         return sum(tensor.num_bytes for rows in self.sources.values() for tensor in rows)
-
-    def fill(
-        self,
-        module: nn.Module,
-        device: torch.device,
-        dtype: torch.dtype,
-        fp8: Chooses = nothing,
-    ) -> None:
-        """Give every parameter of a module (on the meta device) its values; see materialize.
-
-        Each value is a copy in memory of its own: the files may go once this returns. ModelError
-        where parameters and tensors do not match.
-        """
-        if odd := dict(module.named_parameters()).keys() ^ self.sources.keys():
-            raise ModelError(
-                f"{type(module).__name__} and its checkpoint do not match in {min(odd)}; "
-                "give the module the checkpoint's own configuration"
-            )
-
-        def read(name: str, shape: torch.Size) -> torch.Tensor:
-            value = torch.empty(shape, dtype=dtype, device=device)
-            _read_rows(name, self.sources[name], value)
-            self.on_read(sum(tensor.num_bytes for tensor in self.sources[name]))
-            return value
-
-        materialize(module, read, fp8)
 
 
 def inside(root: Path, path: Path) -> Path:
@@ -247,17 +217,3 @@ def _no_weights(folder: Path, names: list[str]) -> ModelError:
             "it is opened; take a model with .safetensors files"
         )
     return ModelError(f"{folder} holds no .safetensors file; run `mezzotint pull ID` again")
-
-
-def _read_rows(name: str, pieces: tuple[StoredTensor, ...], value: torch.Tensor) -> None:
-    num_rows = sum(piece.shape[0] for piece in pieces)
-    num_elements = sum(piece.num_elements for piece in pieces)
-    if num_rows != value.shape[0] or num_elements != value.numel():
-        raise ModelError(
-            f"{name} is {list(value.shape)} in the module and not in {pieces[0].file.path}; "
-            "give the module the checkpoint's own configuration"
-        )
-    row = 0
-    for piece in pieces:
-        piece.read_into(value[row : row + piece.shape[0]])
-        row += piece.shape[0]

@@ -1,4 +1,4 @@
-"""One safetensors file: its header checked by content, its tensors read one at a time.
+"""One safetensors file: its header checked by content, and no tensor read.
 
 The format (github.com/huggingface/safetensors): 8 bytes of header length, little-endian; a JSON
 header of dtype, shape and data_offsets by name; then the data, without holes.
@@ -15,14 +15,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import torch
-from torch import Tensor
-
 from mezzotint.types import ModelError
 
 MAX_HEADER_BYTES: Final = 100 * 10**6  # the format's own limit
 EDGE_BYTES: Final = 64 * 1024  # of a file's data at each end, in its digest
-READABLE: Final = {"F32": torch.float32, "BF16": torch.bfloat16}
+READABLE: Final = ("F32", "BF16")
 AGAIN: Final = "delete it and run `mezzotint pull ID` again"
 
 _MAX_RANK = 8
@@ -69,26 +66,6 @@ class StoredTensor:
     @property
     def num_elements(self) -> int:
         return math.prod(self.shape)
-
-    def read_into(self, out: Tensor) -> None:
-        """Copy the values into `out`, of the same number of elements, any dtype and device.
-
-        Read, not mapped: a file that shrinks under a mapping kills the process, and a mapping
-        would hold the file's pages as long as the model lives. Only a cast or another device
-        costs a second buffer, of this one tensor. ModelError if the file changed since opened.
-        """
-        dtype = READABLE[self.dtype]
-        direct = out.device.type == "cpu" and out.dtype == dtype and out.is_contiguous()
-        buffer = out if direct else torch.empty(self.shape, dtype=dtype)
-        try:
-            with self.file.path.open("rb", buffering=0) as file:
-                _check_unchanged(self.file, file)
-                file.seek(self.start)
-                _read_exactly(file, buffer.view(-1).view(torch.uint8).numpy().data)
-        except (OSError, EOFError) as error:
-            raise ModelError(f"{self.file.path} cannot be read ({error}); {AGAIN}") from error
-        if not direct:
-            out.copy_(buffer.view(out.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,21 +177,6 @@ def _digest(
         file.seek(place)
         digest.update(file.read(EDGE_BYTES))
     return digest.digest()
-
-
-def _check_unchanged(stamp: Stamp, file: BinaryIO) -> None:
-    status = os.fstat(file.fileno())
-    if (status.st_size, status.st_mtime_ns) != (stamp.num_bytes, stamp.modified_ns):
-        raise ModelError(f"{stamp.path} changed while the model was being loaded; start again")
-
-
-def _read_exactly(file: BinaryIO, target: memoryview) -> None:
-    done = 0
-    while done < len(target):  # one read gives 2 GiB at most
-        count = file.readinto(target[done:])  # type: ignore[attr-defined]
-        if not count:
-            raise EOFError(f"it ends {len(target) - done} bytes early")
-        done += count
 
 
 def _damaged(path: Path, what: str) -> ModelError:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-import torch
-
 from mezzotint.config import Config
 from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.locate import locate
 from mezzotint.models.spec import ModelSpec
+from mezzotint.workers.gpus import count_gpus
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
@@ -44,8 +43,7 @@ def spec_for(config: Config) -> ModelSpec:
 
 def launches(config: Config) -> tuple[Launch, ...]:
     """How each worker is started: a GPU sees itself alone, so that every worker has device 0."""
-    # device_count asks NVML and makes no CUDA context, which this process must never have.
-    num_gpus = 0 if config.device == "cpu" else torch.cuda.device_count()
+    num_gpus = 0 if config.device == "cpu" else count_gpus()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = [name.strip() for name in named.split(",")] if named else []
     environments = [

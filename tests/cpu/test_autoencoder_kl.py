@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import mezzotint
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder, Encoder
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_keys import key_map
+from mezzotint.models.shared.autoencoder_kl import Decoder, Encoder
 
 BUNDLED = Path(mezzotint.__file__).parent / "bundled" / "vae"
 CONFIGS = {
@@ -32,6 +35,17 @@ CONFIGS = {
     ),
 }
 ALL = [*CONFIGS, "bundled"]
+
+
+@pytest.mark.parametrize("side", ["decoder", "encoder"])
+@pytest.mark.parametrize("config", [AutoencoderConfig(), *CONFIGS.values()])
+def test_a_checkpoint_holds_what_the_module_reads(
+    config: AutoencoderConfig, side: Literal["decoder", "encoder"]
+) -> None:
+    with torch.device("meta"):
+        module = Decoder(config) if side == "decoder" else Encoder(config)
+    shapes = {f"{side}.{name}": tuple(p.shape) for name, p in module.named_parameters()}
+    assert key_map(config, side).shapes == shapes
 
 
 @pytest.mark.parametrize("weights", ALL)

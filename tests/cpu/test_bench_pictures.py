@@ -20,9 +20,9 @@ from mezzotint.measure import timing
 from mezzotint.measure.workload import Workload, prompt, request_of
 from mezzotint.models.find import describe_random_weights
 from mezzotint.models.recipe import resolve
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
-from mezzotint.models.shared.qwen3 import Qwen3Config
-from mezzotint.models.zimage import random_weights
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.qwen3_config import Qwen3Config
+from mezzotint.models.zimage import describe, random_weights
 from mezzotint.models.zimage.config import TransformerConfig
 
 SIZES = Sizes(
@@ -50,6 +50,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Setup:
     monkeypatch.setattr(new_size, "WARM", 1)
     monkeypatch.setattr(new_size, "USUAL", ((96, 96),))
     monkeypatch.setitem(new_size.SIZES, "new-size-512px", ((96, 112),))
+    monkeypatch.setattr(describe, "TransformerConfig", lambda: SIZES.transformer)
     monkeypatch.setattr(random_weights, "TransformerConfig", lambda: SIZES.transformer)
     monkeypatch.setattr(random_weights, "Qwen3Config", lambda: SIZES.text_encoder)
     monkeypatch.setattr(random_weights, "AutoencoderConfig", lambda: SIZES.autoencoder)

@@ -15,6 +15,7 @@ from safetensors.torch import save, save_file
 from torch import nn
 
 from mezzotint.models.checkpoint import KeyMap, Part, Weights, check, fingerprint, inside
+from mezzotint.models.fill import fill, read_into
 from mezzotint.models.safetensors_file import StoredTensor, open_safetensors
 from mezzotint.types import ModelError
 
@@ -147,14 +148,14 @@ def test_values_are_read_and_cast(source: torch.dtype, target: torch.dtype, tmp_
     value = torch.randn(5, 7).to(source)
     tensors = stored(tmp_path / "x.safetensors", first=torch.ones(3), value=value)
     out = torch.empty(5, 7, dtype=target)
-    tensors["value"].read_into(out)
+    read_into(tensors["value"], out)
     assert torch.equal(out, value.to(target))
 
 
 def test_a_view_that_is_not_contiguous_is_filled(tmp_path: Path) -> None:
     value = torch.randn(5, 7)
     out = torch.empty(7, 5).T
-    stored(tmp_path / "x.safetensors", value=value)["value"].read_into(out)
+    read_into(stored(tmp_path / "x.safetensors", value=value)["value"], out)
     assert torch.equal(out, value)
 
 
@@ -162,14 +163,14 @@ def test_a_file_that_changed_is_not_read(tmp_path: Path) -> None:
     tensors = stored(tmp_path / "x.safetensors", value=torch.ones(4))
     stored(tmp_path / "x.safetensors", value=torch.zeros(5))
     with pytest.raises(ModelError, match="changed while the model was being loaded"):
-        tensors["value"].read_into(torch.empty(4))
+        read_into(tensors["value"], torch.empty(4))
 
 
 def test_a_file_that_went_is_an_error(tmp_path: Path) -> None:
     tensors = stored(tmp_path / "x.safetensors", value=torch.ones(4))
     (tmp_path / "x.safetensors").unlink()
     with pytest.raises(ModelError, match=r"x\.safetensors cannot be read"):
-        tensors["value"].read_into(torch.empty(4))
+        read_into(tensors["value"], torch.empty(4))
 
 
 def test_fill_lays_rows_end_to_end(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_fill_lays_rows_end_to_end(tmp_path: Path) -> None:
     tensors = stored(tmp_path / "x.safetensors", q=q, k=k, b=torch.ones(6))
     weights = Weights({"weight": (tensors["q"], tensors["k"]), "bias": (tensors["b"],)})
     module = nn.Linear(3, 6, device="meta")
-    weights.fill(module, CPU, torch.float32)
+    fill(weights, module, CPU, torch.float32)
     assert torch.equal(module.weight, torch.cat([q, k]))
     (tmp_path / "x.safetensors").unlink()  # nothing is mapped
     assert torch.equal(module.bias, torch.ones(6))
@@ -187,9 +188,9 @@ def test_fill_refuses_another_module(tmp_path: Path) -> None:
     tensors = stored(tmp_path / "x.safetensors", weight=torch.ones(6, 3), bias=torch.ones(6))
     weights = Weights({name: (tensor,) for name, tensor in tensors.items()})
     with pytest.raises(ModelError, match="do not match in bias"):
-        weights.fill(nn.Linear(3, 6, bias=False, device="meta"), CPU, torch.float32)
+        fill(weights, nn.Linear(3, 6, bias=False, device="meta"), CPU, torch.float32)
     with pytest.raises(ModelError, match=r"is \[5, 3\] in the module"):
-        weights.fill(nn.Linear(3, 5, device="meta"), CPU, torch.float32)
+        fill(weights, nn.Linear(3, 5, device="meta"), CPU, torch.float32)
 
 
 def part(path: Path, **tensors: torch.Tensor) -> Part:
@@ -215,7 +216,7 @@ def test_a_1x1_convolution_is_a_linear_layer(tmp_path: Path) -> None:
     one = part(tmp_path / "x.safetensors", a=value)
     weights = check(one, KeyMap({"weight": ("a",)}, {"a": (2, 3)}))
     module = nn.Linear(3, 2, bias=False, device="meta")
-    weights.fill(module, CPU, torch.bfloat16)
+    fill(weights, module, CPU, torch.bfloat16)
     assert torch.equal(module.weight, value[:, :, 0, 0].bfloat16())
 
 

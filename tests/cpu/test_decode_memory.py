@@ -12,7 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mezzotint.models.shared import strips
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.zimage.decode import strip_rows
 
 CONFIG = AutoencoderConfig()

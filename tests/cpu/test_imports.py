@@ -65,6 +65,21 @@ def test_importing_the_package_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_server_without_gpus_imports_no_torch(bundled: Path, tmp_path: Path) -> None:
+    """A second of its start and 150 MB; its workers import it meanwhile."""
+    code = (
+        "import sys; import mezzotint.cli.serve, mezzotint.server.app, mezzotint.server.run\n"
+        "from mezzotint.config import make\n"
+        "from mezzotint.models.find import describe, open_tokenizer\n"
+        "from mezzotint.models.locate import locate\n"
+        "from mezzotint.workers.open import launches, spec_for\n"
+        f"config = make(model={str(bundled)!r}, device='cpu')\n"
+        "spec_for(config), launches(config), open_tokenizer(locate(config.model))('a cat')\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_run_time_needs_no_oracle() -> None:
     """transformers and diffusers judge in tests; the package must run without them."""
     for path in PACKAGE.rglob("*.py"):

@@ -14,7 +14,7 @@ from mezzotint.engine import build
 from mezzotint.engine.build import find_budget, plan_memory
 from mezzotint.engine.device import Device, choose_device
 from mezzotint.engine.free_memory import host_free_bytes
-from mezzotint.models.find import footprints
+from mezzotint.models.load import footprints
 from mezzotint.models.zimage.weights import open_checkpoint
 from mezzotint.types import ConfigError, RequestError, ResourceError
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mezzotint.engine.slots import allocate
-from mezzotint.models.find import load
+from mezzotint.models.load import load
 from mezzotint.models.spec import Build, DecodeRow, EncodeRow, LoadedModel, SlotBuffers, StepRow
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.patches import unpatchify

@@ -21,7 +21,8 @@ from mezzotint.engine.plan import (
     pixel_bytes,
     slot_bytes,
 )
-from mezzotint.models.find import describe_random_weights, random_footprints
+from mezzotint.models.find import describe_random_weights
+from mezzotint.models.load import random_footprints
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import Precision, RequestError, ResourceError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mezzotint.models.find import load
+from mezzotint.models.load import load
 from mezzotint.models.spec import Build
 from mezzotint.models.zimage.prompt import TEMPLATE, PromptTokenizer
 from mezzotint.types import ModelError, RequestError

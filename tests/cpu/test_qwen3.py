@@ -16,7 +16,8 @@ from torch import Tensor
 
 import mezzotint
 from mezzotint.kernels import Segments
-from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config, rope_tables
+from mezzotint.models.shared.qwen3 import Qwen3, rope_tables
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 
 BUNDLED = Path(mezzotint.__file__).parent / "bundled" / "text_encoder"
 LENGTHS = (1, 8, 32, 33, 64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mezzotint import ConfigError, Engine
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
-from mezzotint.models.shared.qwen3 import Qwen3Config
-from mezzotint.models.zimage import random_weights
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.qwen3_config import Qwen3Config
+from mezzotint.models.zimage import describe, random_weights
 from mezzotint.models.zimage.config import TransformerConfig
 
 
@@ -19,6 +19,7 @@ def test_a_small_one_makes_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         vocab_size=3072, hidden_size=64, num_layers=2, num_heads=2, num_kv_heads=1, head_dim=32
     )
     vae = AutoencoderConfig(block_out_channels=(32, 32, 32, 32), layers_per_block=1)
+    monkeypatch.setattr(describe, "TransformerConfig", lambda: transformer)
     monkeypatch.setattr(random_weights, "TransformerConfig", lambda: transformer)
     monkeypatch.setattr(random_weights, "Qwen3Config", lambda: text_encoder)
     monkeypatch.setattr(random_weights, "AutoencoderConfig", lambda: vae)

@@ -17,9 +17,10 @@ from test_server_metrics import FakeNvml
 
 from mezzotint.config import Config
 from mezzotint.engine.plan import Budget, Largest, Wanted, make_plan
-from mezzotint.models.find import describe_random_weights, random_footprints
+from mezzotint.models.find import describe_random_weights
+from mezzotint.models.load import random_footprints
 from mezzotint.models.locate import BUNDLED
-from mezzotint.models.zimage.model import spec_of
+from mezzotint.models.zimage.describe import spec_of
 from mezzotint.models.zimage.weights import open_checkpoint
 from mezzotint.server.capabilities import describe
 from mezzotint.server.gpus import Gpus

@@ -57,6 +57,7 @@ def test_random_weights_have_their_models_limits() -> None:
 
 def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("mezzotint.workers.gpus.has_driver", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert [each.environment for each in launches(make())] == [
         {"CUDA_VISIBLE_DEVICES": "0"},

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mezzotint.models.fill import fill
 from mezzotint.models.zimage.layout import Shape, layout
 from mezzotint.models.zimage.mixed import (
     MAX_REQUESTS,
@@ -34,7 +35,7 @@ def transformer(random_model: Path) -> Transformer:
     checkpoint = open_checkpoint(random_model)
     with torch.device("meta"):
         model = Transformer(checkpoint.transformer)
-    checkpoint.transformer_weights.fill(model, CPU, torch.float32)
+    fill(checkpoint.transformer_weights, model, CPU, torch.float32)
     return model.eval()
 
 

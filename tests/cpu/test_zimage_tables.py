@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.layout import Shape, padded
+from mezzotint.models.zimage.config import TransformerConfig, padded
+from mezzotint.models.zimage.layout import Shape
 from mezzotint.models.zimage.modulation import Modulations, ModulationTable
 from mezzotint.models.zimage.patches import patchify, unpatchify
 from mezzotint.models.zimage.rope import caption_positions, image_positions, rope_tables

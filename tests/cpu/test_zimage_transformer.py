@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from mezzotint.kernels import Segments
-from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.layout import Sequence, Shape, layout, padded
+from mezzotint.models.fill import fill
+from mezzotint.models.zimage.config import TransformerConfig, padded
+from mezzotint.models.zimage.layout import Sequence, Shape, layout
 from mezzotint.models.zimage.modulation import Modulations, ModulationTable
 from mezzotint.models.zimage.patches import patchify, unpatchify
 from mezzotint.models.zimage.rope import caption_positions, rope_tables
@@ -60,7 +61,7 @@ def load_ours(folder: Path, dtype: torch.dtype) -> Transformer:
     checkpoint = open_checkpoint(folder)
     with torch.device("meta"):
         model = Transformer(checkpoint.transformer)
-    checkpoint.transformer_weights.fill(model, CPU, dtype)
+    fill(checkpoint.transformer_weights, model, CPU, dtype)
     return model.eval()
 
 

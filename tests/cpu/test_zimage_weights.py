@@ -29,10 +29,13 @@ from model_variants import (
 )
 
 from mezzotint.models.checkpoint import Part
+from mezzotint.models.fill import fill
 from mezzotint.models.safetensors_file import Stamp, StoredTensor
 from mezzotint.models.shared import qwen3_keys
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder, Encoder
-from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder, Encoder
+from mezzotint.models.shared.qwen3 import Qwen3
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.keys import expected_keys, key_map
 from mezzotint.models.zimage.transformer import Transformer
@@ -58,10 +61,10 @@ def loaded(checkpoint: ZImageCheckpoint, dtype: torch.dtype = torch.float32) -> 
         text_encoder = Qwen3(checkpoint.text_encoder)
         decoder = Decoder(checkpoint.autoencoder)
         encoder = Encoder(checkpoint.autoencoder)
-    checkpoint.transformer_weights.fill(transformer, CPU, dtype)
-    checkpoint.text_encoder_weights.fill(text_encoder, CPU, dtype)
-    checkpoint.decoder_weights.fill(decoder, CPU, dtype)
-    checkpoint.fill_encoder(encoder, CPU, dtype)
+    fill(checkpoint.transformer_weights, transformer, CPU, dtype)
+    fill(checkpoint.text_encoder_weights, text_encoder, CPU, dtype)
+    fill(checkpoint.decoder_weights, decoder, CPU, dtype)
+    fill(checkpoint.need_encoder(), encoder, CPU, dtype)
     modules = {"t": transformer, "q": text_encoder, "d": decoder, "e": encoder}
     return {
         f"{key}.{name}": value.detach()
@@ -252,10 +255,10 @@ def test_decoder_alone(random_model: Path, tmp_path: Path) -> None:
     checkpoint = open_checkpoint(model)
     with torch.device("meta"):
         decoder, encoder = Decoder(checkpoint.autoencoder), Encoder(checkpoint.autoencoder)
-    checkpoint.decoder_weights.fill(decoder, CPU, torch.float32)
+    fill(checkpoint.decoder_weights, decoder, CPU, torch.float32)
     assert not decoder.conv_in.weight.is_meta
     with pytest.raises(ModelError, match="a decoder and no encoder"):
-        checkpoint.fill_encoder(encoder, CPU, torch.float32)
+        fill(checkpoint.need_encoder(), encoder, CPU, torch.float32)
 
 
 def test_all_in_one_file(random_model: Path, wanted: Tensors, tmp_path: Path) -> None:

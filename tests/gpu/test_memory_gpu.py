@@ -18,7 +18,8 @@ from mezzotint.engine.device import Device
 from mezzotint.engine.graphs import GraphCache
 from mezzotint.engine.plan import MemoryPlan
 from mezzotint.engine.unheld import give_back
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.spec import Denoise, SlotBuffers, StepRow
 from mezzotint.models.zimage.decode import strip_rows
 from mezzotint.types import RequestError, ResourceError

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Literal
-
-import torch
 
 from mezzotint.models.checkpoint import KeyMap, Part
 from mezzotint.models.config_file import ConfigFile
 from mezzotint.models.safetensors_file import AGAIN
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder, Encoder
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
 from mezzotint.types import ModelError
 
 ANCHORS = ("decoder.conv_in.weight", "decoder.conv_out.weight")
+
+_Shape = tuple[str, tuple[int, ...]]  # a parameter and its shape
 
 _ATTENTION = {
     "norm": "group_norm",
@@ -53,9 +54,7 @@ def diffusers_name(name: str, num_levels: int) -> str:
 
 def key_map(config: AutoencoderConfig, side: Literal["decoder", "encoder"]) -> KeyMap:
     """Where each parameter of our Decoder or Encoder comes from: the same name below `side`."""
-    with torch.device("meta"):
-        module = Decoder(config) if side == "decoder" else Encoder(config)
-    shapes = {name: tuple(value.shape) for name, value in module.named_parameters()}
+    shapes = dict(_decoder(config) if side == "decoder" else _encoder(config))
     return KeyMap(
         {name: (f"{side}.{name}",) for name in shapes},
         {f"{side}.{name}": shape for name, shape in shapes.items()},
@@ -114,3 +113,58 @@ def _derive(part: Part) -> AutoencoderConfig:
         layers_per_block=max(1, part.count("decoder.up_blocks.0.resnets.") - 1),
         mid_attention=part.count("decoder.mid_block.attentions.") > 0,
     )
+
+
+def _decoder(config: AutoencoderConfig) -> Iterator[_Shape]:
+    widths = config.block_out_channels[::-1]
+    yield from _conv("conv_in", widths[0], config.latent_channels)
+    yield from _mid_block(widths[0], config.mid_attention)
+    for level, (before, width) in enumerate(pairwise((widths[0], *widths))):
+        yield from _resnets(f"up_blocks.{level}", width, before, config.layers_per_block + 1)
+        if level < len(widths) - 1:
+            yield from _conv(f"up_blocks.{level}.upsamplers.0.conv", width, width)
+    yield from _norm("conv_norm_out", widths[-1])
+    yield from _conv("conv_out", config.in_channels, widths[-1])
+
+
+def _encoder(config: AutoencoderConfig) -> Iterator[_Shape]:
+    widths = config.block_out_channels
+    yield from _conv("conv_in", widths[0], config.in_channels)
+    for level, (before, width) in enumerate(pairwise((widths[0], *widths))):
+        yield from _resnets(f"down_blocks.{level}", width, before, config.layers_per_block)
+        if level < len(widths) - 1:
+            yield from _conv(f"down_blocks.{level}.downsamplers.0.conv", width, width)
+    yield from _mid_block(widths[-1], config.mid_attention)
+    yield from _norm("conv_norm_out", widths[-1])
+    yield from _conv("conv_out", 2 * config.latent_channels, widths[-1])
+
+
+def _mid_block(width: int, attention: bool) -> Iterator[_Shape]:
+    yield from _resnets("mid_block", width, width, 2)
+    if attention:
+        name = "mid_block.attentions.0"
+        yield from _norm(f"{name}.group_norm", width)
+        for linear in ("to_q", "to_k", "to_v", "to_out.0"):
+            yield f"{name}.{linear}.weight", (width, width)
+            yield f"{name}.{linear}.bias", (width,)
+
+
+def _resnets(block: str, width: int, before: int, num: int) -> Iterator[_Shape]:
+    for index, (source, target) in enumerate(pairwise((before, *(width,) * num))):
+        name = f"{block}.resnets.{index}"
+        yield from _norm(f"{name}.norm1", source)
+        yield from _conv(f"{name}.conv1", target, source)
+        yield from _norm(f"{name}.norm2", target)
+        yield from _conv(f"{name}.conv2", target, target)
+        if source != target:
+            yield from _conv(f"{name}.conv_shortcut", target, source, side=1)
+
+
+def _conv(name: str, width: int, before: int, side: int = 3) -> Iterator[_Shape]:
+    yield f"{name}.weight", (width, before, side, side)
+    yield f"{name}.bias", (width,)
+
+
+def _norm(name: str, width: int) -> Iterator[_Shape]:
+    yield f"{name}.weight", (width,)
+    yield f"{name}.bias", (width,)

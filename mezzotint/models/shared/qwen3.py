@@ -6,8 +6,6 @@ T tokens of all prompts laid end to end, H hidden, D head_dim, Hq and Hkv heads,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,22 +19,8 @@ from mezzotint.kernels import (
     rms_norm_modulate,
     swiglu,
 )
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 from mezzotint.models.shared.transfer import to_device
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qwen3Config:
-    """Sizes of the language model; Qwen3-4B's are the defaults (facts: its config.json)."""
-
-    vocab_size: int = 151936
-    hidden_size: int = 2560
-    num_layers: int = 36  # of the checkpoint; the encoder runs all but the last
-    num_heads: int = 32
-    num_kv_heads: int = 8
-    head_dim: int = 128  # num_heads * head_dim need not be hidden_size
-    intermediate_size: int = 9728
-    norm_eps: float = 1e-6
-    rope_theta: float = 1e6
 
 
 class Layer(nn.Module):

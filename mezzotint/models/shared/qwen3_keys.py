@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mezzotint.models.checkpoint import KeyMap, Part
 from mezzotint.models.config_file import ConfigFile
-from mezzotint.models.shared.qwen3 import Qwen3Config
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 
 ANCHORS = ("layers.0.self_attn.q_norm.weight", "embed_tokens.weight")
 

@@ -38,3 +38,8 @@ class TransformerConfig:
     def patch_width(self) -> int:
         """Elements of one image token: patch_size^2 * in_channels."""
         return self.patch_size**2 * self.in_channels
+
+
+def padded(tokens: int) -> int:
+    """The next multiple of 32: the model was trained with learned tokens up to there."""
+    return -(-tokens // SEQUENCE_MULTIPLE) * SEQUENCE_MULTIPLE

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.layout import padded
+from mezzotint.models.zimage.config import TransformerConfig, padded
 from mezzotint.models.zimage.patches import grid
 from mezzotint.types import Recipe
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mezzotint.kernels import to_pixels
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.strips import LEAST_ROWS
 from mezzotint.models.spec import DecodeRow, Replay, SlotBuffers
 from mezzotint.models.zimage.config import TransformerConfig

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mezzotint.kernels import flow_step
 from mezzotint.models.spec import Replay, SlotBuffers, StepRow
-from mezzotint.models.zimage.layout import Shape, layout, padded
+from mezzotint.models.zimage.config import padded
+from mezzotint.models.zimage.layout import Shape, layout
 from mezzotint.models.zimage.mixed import MAX_REQUESTS, fits, layout_of, mix, pad_rows
 from mezzotint.models.zimage.modulation import Modulations, ModulationTable
 from mezzotint.models.zimage.patches import grid

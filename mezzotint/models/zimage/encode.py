@@ -15,8 +15,8 @@ from mezzotint.models.shared.qwen3 import Qwen3
 from mezzotint.models.shared.transfer import to_device
 from mezzotint.models.spec import EncodeRow, Replay, SlotBuffers
 from mezzotint.models.zimage.captions import CaptionCache, Ids
-from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.layout import Sequence, padded
+from mezzotint.models.zimage.config import TransformerConfig, padded
+from mezzotint.models.zimage.layout import Sequence
 from mezzotint.models.zimage.patches import VAE_FACTOR, patchify
 from mezzotint.models.zimage.rope import caption_positions, rope_tables
 from mezzotint.models.zimage.transformer import Transformer

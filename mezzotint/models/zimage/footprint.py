@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from mezzotint.kernels import quantize_matrix
 from mezzotint.models.footprint import Footprint
 from mezzotint.models.materialize import Chooses, Quantize, nothing
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
-from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder
+from mezzotint.models.shared.qwen3 import Qwen3
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 from mezzotint.models.zimage.config import TransformerConfig
 from mezzotint.models.zimage.decode import STRIP_BYTES
 from mezzotint.models.zimage.patches import PATCH_PIXELS

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mezzotint.kernels import Segments
-from mezzotint.models.zimage.config import SEQUENCE_MULTIPLE, TransformerConfig
+from mezzotint.models.zimage.config import TransformerConfig, padded
 from mezzotint.models.zimage.rope import caption_positions, image_positions, rope_tables
 
 
@@ -67,11 +67,6 @@ class Layout:
             *(table is None for table in tables),
             *(each.uniform_length is None for each in segments),
         )
-
-
-def padded(tokens: int) -> int:
-    """The next multiple of 32: the model was trained with learned tokens up to there."""
-    return -(-tokens // SEQUENCE_MULTIPLE) * SEQUENCE_MULTIPLE
 
 
 @lru_cache(maxsize=256)  # a few hundred kB each at 1024^2; a step must not rebuild them

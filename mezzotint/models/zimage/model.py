@@ -1,17 +1,15 @@
-"""A Z-Image checkpoint, loaded: its spec and the programs of its three stages."""
+"""A Z-Image checkpoint, loaded: the programs of its three stages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from mezzotint.kernels import attention_reads_bounds
 from mezzotint.kernels.attention_fp8.reference import HEAD_DIMS
-from mezzotint.models.catalogue import Catalogue
-from mezzotint.models.config_file import read_config
+from mezzotint.models.fill import fill
 from mezzotint.models.materialize import Chooses, bytes_on, nothing
 from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.qwen3 import Qwen3
@@ -21,29 +19,21 @@ from mezzotint.models.spec import (
     LoadedModel,
     ModelSpec,
     Replay,
-    SlotShapes,
 )
-from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.cost import step_tflop
 from mezzotint.models.zimage.decode import LatentDecoder
 from mezzotint.models.zimage.denoise import Denoiser
+from mezzotint.models.zimage.describe import spec_of
 from mezzotint.models.zimage.encode import Encoder
-from mezzotint.models.zimage.layout import padded
-from mezzotint.models.zimage.patches import PATCH_PIXELS
 from mezzotint.models.zimage.precision import (
     attends_in_fp8,
     text_encoder_fp8,
     transformer_fp8,
 )
-from mezzotint.models.zimage.presets import DEFAULTS, variant_of
 from mezzotint.models.zimage.preview import LatentPreview
 from mezzotint.models.zimage.prompt import PromptTokenizer
 from mezzotint.models.zimage.transformer import Transformer
 from mezzotint.models.zimage.weights import ZImageCheckpoint
-from mezzotint.samplers import flow_sigmas
-from mezzotint.types import ConfigError, ModelError, Recipe
-
-CATALOGUE_FILE = "subjects.json"
+from mezzotint.types import ConfigError, ModelError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,42 +43,6 @@ class Networks:
     text_encoder: Qwen3
     transformer: Transformer
     decoder: Decoder
-
-
-def spec_of(checkpoint: ZImageCheckpoint) -> ModelSpec:
-    """Describe a checkpoint without reading its tensors."""
-    catalogue = _catalogue(checkpoint.folder / CATALOGUE_FILE)
-    return make_spec(checkpoint.transformer, checkpoint.shift, catalogue)
-
-
-def make_spec(config: TransformerConfig, shift: float, catalogue: Catalogue | None) -> ModelSpec:
-    """Describe a Z-Image of this size and schedule."""
-    defaults = DEFAULTS[variant_of(config, shift)]
-    limits = defaults.limits
-    return ModelSpec(
-        name=defaults.title,
-        family="zimage",
-        packing="tokens",
-        prediction="velocity",
-        sampler="flow_euler",
-        guidance_convention="pos + g (pos - neg)",
-        sizes=defaults.sizes,
-        steps=defaults.steps,
-        guidance=defaults.guidance,
-        limits=limits,
-        presets=defaults.presets,
-        catalogue=catalogue,
-        slot_shapes=SlotShapes(
-            latent_tokens=limits.max_pixels // PATCH_PIXELS**2,
-            latent_width=config.patch_width,
-            caption_tokens=padded(limits.max_prompt_tokens),
-            caption_width=config.dim,
-            pixels=limits.max_pixels,
-        ),
-        sigmas=partial(flow_sigmas, shift=shift),
-        signature=_signature,
-        cost=partial(step_tflop, config=config),
-    )
 
 
 def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
@@ -102,11 +56,11 @@ def load(checkpoint: ZImageCheckpoint, build: Build) -> LoadedModel:
         )
     place = (build.device, build.dtype)
     text_encoder, transformer = fp8_weights(build)
-    checkpoint.text_encoder_weights.fill(networks.text_encoder, *place, text_encoder)
+    fill(checkpoint.text_encoder_weights, networks.text_encoder, *place, text_encoder)
     if build.text_rows_on_host:
         networks.text_encoder.keep_rows_on_host()  # before the rest needs their place
-    checkpoint.transformer_weights.fill(networks.transformer, *place, transformer)
-    checkpoint.decoder_weights.fill(networks.decoder, *place)
+    fill(checkpoint.transformer_weights, networks.transformer, *place, transformer)
+    fill(checkpoint.decoder_weights, networks.decoder, *place)
     return assemble(
         spec_of(checkpoint),
         checkpoint.weights_id,
@@ -177,19 +131,3 @@ def _records_mixes(replay: Replay, build: Build, transformer: Transformer) -> bo
     return not isinstance(replay, Eager) and attention_reads_bounds(
         build.device, build.dtype, head_dim, build.attention
     )
-
-
-def _signature(recipe: Recipe, prompt_tokens: int) -> tuple[object, ...]:
-    return (recipe.width, recipe.height, padded(prompt_tokens), recipe.guided)
-
-
-def _catalogue(path: Path) -> Catalogue | None:
-    """What a small model knows, if its folder lists it; a real model knows the world."""
-    if not path.is_file():
-        return None
-    try:
-        return Catalogue.of(read_config(path).values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path} does not list subjects as expected ({error!r}); take the model's folder anew"
-        ) from error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from mezzotint.models.zimage.config import TransformerConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VAE_FACTOR = 8  # pixels per latent element along a side
 PATCH_PIXELS = 16  # pixels per token along a side

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mezzotint.models.footprint import Footprint
 from mezzotint.models.materialize import materialize
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig, Decoder
-from mezzotint.models.shared.qwen3 import Qwen3, Qwen3Config
-from mezzotint.models.spec import Build, LoadedModel, ModelSpec
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.autoencoder_kl import Decoder
+from mezzotint.models.shared.qwen3 import Qwen3
+from mezzotint.models.shared.qwen3_config import Qwen3Config
+from mezzotint.models.spec import Build, LoadedModel
 from mezzotint.models.zimage.config import TransformerConfig
+from mezzotint.models.zimage.describe import RandomName, random_spec
 from mezzotint.models.zimage.footprint import footprint_of
-from mezzotint.models.zimage.model import Networks, assemble, fp8_weights, make_spec
+from mezzotint.models.zimage.model import Networks, assemble, fp8_weights
 from mezzotint.models.zimage.transformer import Transformer
 from mezzotint.types import Precision
 
-RandomName = Literal["z-image-turbo", "z-image"]
-SHIFTS: dict[RandomName, float] = {"z-image-turbo": 3.0, "z-image": 6.0}
-
 _STD = 0.02
-
-
-def random_spec(name: RandomName) -> ModelSpec:
-    """Describe the model without building it."""
-    return make_spec(TransformerConfig(), SHIFTS[name], None)
 
 
 def random_footprint(precision: Precision) -> Footprint:

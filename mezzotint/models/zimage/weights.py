@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import torch
-from torch import nn
-
 from mezzotint.models.checkpoint import (
     Part,
     Weights,
@@ -22,8 +19,8 @@ from mezzotint.models.checkpoint import (
 from mezzotint.models.config_file import ConfigFile, read_config, short
 from mezzotint.models.safetensors_file import AGAIN
 from mezzotint.models.shared import autoencoder_keys, qwen3_keys
-from mezzotint.models.shared.autoencoder_kl import AutoencoderConfig
-from mezzotint.models.shared.qwen3 import Qwen3Config
+from mezzotint.models.shared.autoencoder_config import AutoencoderConfig
+from mezzotint.models.shared.qwen3_config import Qwen3Config
 from mezzotint.models.spec import OnLoad
 from mezzotint.models.zimage import keys
 from mezzotint.models.zimage.config import TransformerConfig
@@ -80,14 +77,14 @@ class ZImageCheckpoint:
             decoder_weights=decoder,
         )
 
-    def fill_encoder(self, module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-        """Fill an Encoder; see Weights.fill. ModelError if the VAE came without one."""
+    def need_encoder(self) -> Weights:
+        """The VAE's encoder, for a picture to start from. ModelError if the VAE came without."""
         if self.encoder_weights is None:
             raise ModelError(
                 f"the VAE of {self.name} has a decoder and no encoder, which a picture to start "
                 "from needs; take the whole VAE file"
             )
-        self.encoder_weights.fill(module, device, dtype)
+        return self.encoder_weights
 
 
 @dataclass(frozen=True, slots=True)
