@@ -26,7 +26,8 @@ class Executor:
     ) -> None:
         self._model = model
         self._slots = allocate(plan.slot_shapes, plan.slots, device, dtype)
-        self._streams = [take_stream() for _ in STAGES] if device.type == "cuda" else []
+        wanted = len(STAGES) + 1 if device.type == "cuda" else 0  # one tells the time
+        self._streams = [take_stream() for _ in range(wanted)]
         self._stages = _stages(self._streams)
         # Pixels land here by an asynchronous copy; on the CPU they are already there.
         self._host_pixels = _host_side(self._slots.pixels, plan.slots)
@@ -119,6 +120,7 @@ def _copy(source: Tensor, target: Tensor) -> None:
 def _stages(streams: Sequence[torch.cuda.Stream]) -> dict[StageName, Stage]:
     if not streams:
         return {name: HostStage() for name in STAGES}
-    clock = CudaClock.start()
-    pairs = zip(STAGES, streams, strict=True)
+    *of_stages, of_clock = streams
+    clock = CudaClock.start(of_clock)
+    pairs = zip(STAGES, of_stages, strict=True)
     return {name: CudaStage(stream, clock) for name, stream in pairs}
