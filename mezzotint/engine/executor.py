@@ -101,7 +101,7 @@ class Executor:
 
     def _decode(self, pack: DecodePack) -> None:
         for row in pack.rows:
-            self._model.decode((row,), self._slots)
+            self._model.decode(row, self._slots)
             pixels = self._slots.picture(row.slot, row.height * row.width)
             _copy(pixels, self._host_pixels[row.slot])
 

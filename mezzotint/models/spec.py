@@ -149,7 +149,7 @@ class Denoise(Protocol):
 
 
 class Decode(Protocol):
-    def __call__(self, rows: Sequence[DecodeRow], slots: SlotBuffers) -> None: ...
+    def __call__(self, row: DecodeRow, slots: SlotBuffers) -> None: ...
 
     def prepare(self, width: int, height: int) -> None:
         """A picture of this size will be decoded soon: get ready beside whatever runs."""

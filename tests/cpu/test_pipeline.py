@@ -54,7 +54,7 @@ def ours(model: LoadedModel, case: Case) -> Picture:
     """The latent and the pixels, in float32."""
     slots = allocate(model.spec.slot_shapes, 1, CPU, torch.float32)
     latent = our_latent(model, case, slots)
-    model.decode([DecodeRow(slot=0, width=case.width, height=case.height)], slots)
+    model.decode(DecodeRow(slot=0, width=case.width, height=case.height), slots)
     pixels = slots.pixels[0, : case.width * case.height].view(case.height, case.width, 3)
     return Picture(latent, pixels.numpy().copy())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Rows
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,7 @@ from mezzotint.models.shared.autoencoder_kl import Decoder
 from mezzotint.models.shared.strips import LEAST_ROWS
 from mezzotint.models.spec import DecodeRow, Replay, SlotBuffers
 from mezzotint.models.zimage.config import TransformerConfig
-from mezzotint.models.zimage.patches import grid, unpatchify
+from mezzotint.models.zimage.patches import VAE_FACTOR, grid, unpatchify
 
 # Of the widest window of a strip: a GPU's L2 cache holds it until its convolution has read it.
 STRIP_BYTES = 32 * 2**20
@@ -27,21 +25,19 @@ class LatentDecoder:
         self._config = config
         self._replay = replay
 
-    def __call__(self, rows: Rows[DecodeRow], slots: SlotBuffers) -> None:
-        """Write each row's picture into its slot's pixels, row-major RGB."""
-        for row in rows:
-            down, across = grid(row.width, row.height)
-            tokens = slots.latents[row.slot, : down * across]
-            latent = unpatchify(tokens, down, across, self._config)
-            key, kind = (row.width, row.height), self._kind(latent)
-            picture = self._replay(key, self._decode, latent, kind=kind)
-            slots.picture(row.slot, row.height * row.width).copy_(picture.flatten(0, 1))
+    def __call__(self, row: DecodeRow, slots: SlotBuffers) -> None:
+        """Write the row's picture into its slot's pixels, row-major RGB."""
+        down, across = grid(row.width, row.height)
+        tokens = slots.latents[row.slot, : down * across]
+        latent = unpatchify(tokens, down, across, self._config)
+        key, kind = (row.width, row.height), self._kind(latent)
+        picture = self._replay(key, self._decode, latent, kind=kind)
+        slots.picture(row.slot, row.height * row.width).copy_(picture.flatten(0, 1))
 
     def prepare(self, width: int, height: int) -> None:
         """Begin to record how a picture of this size is decoded."""
-        down, across = grid(width, height)
-        tokens = torch.empty(down * across, self._config.patch_width, device=self._weight.device)
-        latent = unpatchify(tokens, down, across, self._config)
+        shape = (self._config.in_channels, height // VAE_FACTOR, width // VAE_FACTOR)
+        latent = torch.empty(shape, device=self._weight.device)
         self._replay.prepare((width, height), self._decode, latent, kind=self._kind(latent))
 
     @property
