@@ -25,6 +25,7 @@ def environment(module: str, commit: str | None = None) -> dict[str, str]:
         "machine": _machine(),
         "torch": torch.__version__,
         "triton": _version("triton"),
+        "flash_attn_4": _version("flash-attn-4"),
         "python": platform.python_version(),
         "commit": commit or os.environ.get("COMMIT") or described() or "not committed",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from bench.rows import Row
@@ -27,6 +27,11 @@ class Results:
             if "system" in row and "workload" in row
         )
         return cls(tuple(named))
+
+    def on_newest_gpu(self, systems: Collection[str]) -> Results:
+        """Rows of the kind of GPU that these systems were last measured on."""
+        gpu = next((r["gpu"] for r in reversed(self.rows) if r["system"] in systems), None)
+        return Results(tuple(row for row in self.rows if row["gpu"] == gpu))
 
     def newest(self, system: str, workload: str, beside: Row | None = None) -> Row | None:
         """The last row that is no failure; `beside` another: of the same run."""

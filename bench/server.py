@@ -54,7 +54,11 @@ class ServerProcess:
 
     def rss_bytes(self) -> int:
         """Memory of the server and its workers together."""
-        return sum(_rss_bytes(pid) for pid in (self.process.pid, *self.workers()))
+        return _rss_bytes(self.process.pid) + self.worker_bytes()
+
+    def worker_bytes(self) -> int:
+        """Memory of the workers alone."""
+        return sum(map(_rss_bytes, self.workers()))
 
     def cpu_s(self) -> float:
         """Processor seconds that the server and its workers have taken."""
@@ -76,7 +80,7 @@ class ServerProcess:
                 pass
             if time.monotonic() > end or self.process.poll() is not None:
                 raise RuntimeError(f"the server was not ready in time, see {self._log.name}")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """End it at once; its workers notice and end by themselves."""

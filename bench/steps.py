@@ -19,8 +19,9 @@ from typing import Any
 
 from bench.environment import ROOT, described
 from bench.simulation import Device, Outcome, Service, Simulation
+from bench.step_rules import AsAsked, ByUtilisation
 from bench.traces.make import TRACES, load
-from mezzotint.jobs.steps import AsAsked, ByQueue, ByUtilisation, StepPolicy
+from mezzotint.jobs.steps import ByQueue, StepPolicy
 from mezzotint.models.find import describe_random_weights
 from mezzotint.models.recipe import resolve
 from mezzotint.types import Request, StepRange

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from bench.report import tables
 from bench.results_table import Results
@@ -11,9 +12,10 @@ from bench.workload import SINGLE
 
 START, END = "<!-- speed: written by make performance -->", "<!-- /speed -->"
 _RIVALS = ("diffusers", "diffusers-compiled", "diffsynth")
-_WORDS = {
+_WORDS: dict[str, dict[str, Any]] = {
     "en": {
-        "title": "On one {gpu}, prompt in to PNG bytes out, each rival in the same run as ours:",
+        "title": "On one {gpu} (torch {torch}, Triton {triton}, flash-attn-4), prompt in to PNG "
+        "bytes out, each rival on the same machine and by the same timer as ours:",
         "columns": ("1024², 8 steps", "512², 8 steps", "1024², 40 steps, guidance 4"),
         "mezzotint": "Mezzotint, exact (bf16)",
         "mezzotint-fp8": "Mezzotint, fast (FP8)",
@@ -21,11 +23,13 @@ _WORDS = {
         "diffusers-compiled": "diffusers, blocks compiled",
         "diffsynth": "DiffSynth Studio",
         "note": "In brackets: how many times faster exact · fast is. Random weights make noise, "
-        "whose PNG Pillow is slow to write; with no PNG on the rival's side the first row is",
-        "end": ".",
+        "whose PNG Pillow is slow to write. With no PNG on the rival's side: ",
+        "of": {"diffusers": "eager ", "diffusers-compiled": "compiled "},
+        "marks": (" and ", "; ", "."),
     },
     "zh": {
-        "title": "一块 {gpu}，从提示词到 PNG 字节，每个对手都与我们在同一次运行中测得：",
+        "title": "一块 {gpu}（torch {torch}，Triton {triton}，flash-attn-4），从提示词到 PNG 字节，"
+        "每个对手都与我们在同一台机器上、用同一个计时器测得：",
         "columns": ("1024²，8 步", "512²，8 步", "1024²，40 步，guidance 4"),
         "mezzotint": "Mezzotint，精确（bf16）",
         "mezzotint-fp8": "Mezzotint，快速（FP8）",
@@ -33,8 +37,9 @@ _WORDS = {
         "diffusers-compiled": "diffusers，编译 block",
         "diffsynth": "DiffSynth Studio",
         "note": "括号内：精确 · 快速模式分别快多少倍。随机权重生成的是噪声，"
-        "Pillow 写这种 PNG 较慢；对手不计写 PNG 时，第一行为",
-        "end": "。",
+        "Pillow 写这种 PNG 较慢。对手不计写 PNG 时：",
+        "of": {"diffusers": "eager 为 ", "diffusers-compiled": "编译后为 "},
+        "marks": ("、", "；", "。"),
     },
 }
 
@@ -55,20 +60,21 @@ def put(text: str, lines: str) -> str:
 
 def _lines(results: Results, language: str) -> Iterator[str]:
     words = _WORDS[language]
-    gpu = next((r["gpu"] for r in reversed(results.rows) if r["system"] in tables.OURS), "GPU")
-    results = Results(tuple(row for row in results.rows if row["gpu"] == gpu))  # the one it names
-    yield str(words["title"]).format(gpu=gpu.removeprefix("NVIDIA "))
+    results = results.on_newest_gpu(tables.OURS)
+    newest = next((r for r in reversed(results.rows) if r["system"] in tables.OURS), {})
+    gpu, torch, triton = (newest.get(key, "–") for key in ("gpu", "torch", "triton"))
+    yield words["title"].format(gpu=gpu.removeprefix("NVIDIA "), torch=torch, triton=triton)
     yield ""
     yield from tables.table(("", *words["columns"]), _rows(results, words))
     yield ""
-    yield f"{words['note']} {_without_png(results)}{words['end']}"
+    yield f"{words['note']}{_without_png(results, words)}"
 
 
-def _rows(results: Results, words: dict[str, object]) -> Iterator[list[str]]:
+def _rows(results: Results, words: dict[str, Any]) -> Iterator[list[str]]:
     for system in _RIVALS:
         cells = [_rival(results, system, w.name) for w in SINGLE]
         if any(cell != "–" for cell in cells):
-            yield [str(words[system]), *cells]
+            yield [words[system], *cells]
     for system in tables.OURS:
         rows = [_beside_a_rival(results, system, w.name) for w in SINGLE]
         if any(rows):
@@ -91,14 +97,18 @@ def _rival(results: Results, system: str, workload: str) -> str:
     return f"{tables.seconds(found[0][1]['ms'])} ({ratios})"
 
 
-def _without_png(results: Results) -> str:
-    """The first rival's ratios, held against the time to its pictures."""
-    found = []
-    for workload in SINGLE:
-        pairs = [results.pair(ours, _RIVALS[0], workload.name) for ours in tables.OURS]
-        ratios = [f"{tables.picture_ms(b) / a['ms']:.2f} ×" for a, b in filter(None, pairs)]
-        found.append(" · ".join(ratios) or "–")
-    return ", ".join(found)
+def _without_png(results: Results, words: dict[str, Any]) -> str:
+    """Rivals' ratios, held against the time to their pictures."""
+    between, after, end = words["marks"]
+    told = []
+    for rival, name in words["of"].items():
+        found = []
+        for workload in SINGLE:
+            pairs = [results.pair(ours, rival, workload.name) for ours in tables.OURS]
+            ratios = [f"{tables.picture_ms(b) / a['ms']:.2f} ×" for a, b in filter(None, pairs)]
+            found += [" · ".join(ratios)] if ratios else []
+        told += [name + between.join(found)] if found else []
+    return after.join(told) + end
 
 
 def _ours(row: Row | None) -> str:

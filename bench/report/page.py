@@ -27,11 +27,12 @@ class Rows:
     packing: tuple[Row, ...]
     kernels: tuple[Row, ...]
     pipeline: tuple[Row, ...]
+    startup: tuple[Row, ...]
 
     @classmethod
     def of(cls, folder: Path = RESULTS) -> Rows:
         """From a folder of results; a file that is not there holds no rows."""
-        names = ("pictures", "ladder", "packing", "kernels", "pipeline")
+        names = ("pictures", "ladder", "packing", "kernels", "pipeline", "startup")
         paths = [folder / f"{name}.jsonl" for name in names]
         return cls(*(tuple(read([path] if path.is_file() else [])) for path in paths))
 
@@ -42,7 +43,7 @@ def page(rows: Rows) -> str:
 
 
 def _page(rows: Rows) -> Iterator[str]:
-    results = Results.of(rows.pictures)
+    results = Results.of(rows.pictures).on_newest_gpu(tables.OURS)
     yield "# Performance"
     yield ""
     yield "<!-- Written by `make performance` from bench/results/; edit bench/report/ instead. -->"
@@ -53,8 +54,9 @@ def _page(rows: Rows) -> Iterator[str]:
     yield ""
     yield (
         "*PNG bytes*: prompt in, file out. *Picture*: up to the pixels. *Exact is*, *fast is*: how "
-        "many times faster than that row, in the same run. *Same picture*: PSNR to ours in bf16, "
-        "which shows that all ran on the same weights."
+        "many times faster than that row. *GPU busy*: by the driver's own samples, which are too "
+        "few for what takes less than three seconds. *Same picture*, where one command drew "
+        "with both: PSNR to ours in bf16, on the same weights."
     )
     yield ""
     for workload in (*SINGLE, FOUR):
@@ -83,8 +85,9 @@ def _page(rows: Rows) -> Iterator[str]:
     yield from _section(
         "The pipeline around a forward",
         tables.pipeline(rows.pipeline),
-        "python -m bench.pipeline --precision fp8",
+        "python -m bench.pipeline --precision fp8 --sides 512",
     )
+    yield from _section("Without a GPU", tables.startup(rows.startup), "python -m bench.startup")
     yield "## The figures it set out from"
     yield ""
     yield f"{targets.ORIGIN} Beside them DiffSynth against us, measured:"
@@ -98,18 +101,18 @@ def _page(rows: Rows) -> Iterator[str]:
 
 
 def _method(rows: Rows) -> Iterator[str]:
-    gpus = sorted({row["gpu"] for row in rows.pictures})
     newest = rows.pictures[-1] if rows.pictures else {}
     yield (
         "Every figure is a row of [`bench/results/`](../bench/results), made by the command beside "
-        "it, with the rival in the same run and by the same timer; half a second of rest before "
-        "each picture, medians. Weights are random at Z-Image-Turbo's real size and the same for "
-        "all, which is right for time and memory. Memory is torch's peak of allocated bytes, in "
-        "brackets of what it holds: graphs' pools are in it, and what it keeps of freed memory."
+        "it, the rival on the same machine, since one start of it, and by the same timer; half a "
+        "second of rest before each picture, medians. Weights are random at Z-Image-Turbo's real "
+        "size and the same for all, which is right for time and memory. Memory is torch's peak of "
+        "allocated bytes, in brackets of what it holds: graphs' pools are in it, and what it keeps "
+        "of freed memory."
     )
     yield ""
     yield (
-        f"GPU: {', '.join(gpus) or 'none yet'}. The newest row: torch {newest.get('torch', '–')}, "
+        f"GPU: {newest.get('gpu', 'none yet')}. The newest row: torch {newest.get('torch', '–')}, "
         f"Triton {newest.get('triton', '–')}, commit {newest.get('commit', '–')}."
     )
     yield ""

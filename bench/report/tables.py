@@ -11,6 +11,7 @@ from bench.workload import AT_ONCE, FOUR, SINGLE
 from mezzotint.measure.workload import Workload
 
 GIB = 2**30
+_SAMPLED_MS = 3000  # the driver samples its utilisation every 20 ms or more, over a second or so
 OURS = {"mezzotint": "exact", "mezzotint-fp8": "fast"}
 ATTENTION = {"mezzotint-fp8-attention": "fast, FP8 attention"}  # behind its own switch
 TITLES = {
@@ -33,6 +34,13 @@ PIPELINES = {
     "untold": "no timing events, nothing noted",
     "watched": "a page watches: frames made four times a second",
 }
+STARTUP = {
+    "`mezzotint presets`, to its last line": "presets_s",
+    "`mezzotint generate`, to the file": "generate_s",
+    "`mezzotint serve`, until it answers": "answers_s",
+    "until it is ready": "ready_s",
+    "its first picture": "picture_s",
+}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -52,14 +60,16 @@ def title_of(row: Row) -> str:
 
 
 def pictures(results: Results, workload: Workload) -> Iterator[str]:
-    """Everyone at one workload; ratios only to rows of the same run. Nothing measured: no lines."""
+    """Everyone at one workload; ratios only to rows of one machine. Nothing measured: no lines."""
     rows = [_newest(results, system, workload.name) for system in NAMES]
     found = [row for row in rows if row is not None]
     if not found:
         return
     sizes = ("PNG bytes", "picture", "peak (held)", "GPU busy")
     head = ("", *sizes, "exact is", "fast is", "same picture")
-    yield from table(head, (_picture_row(results, row) for row in found))
+    columns = zip(head, *(_picture_row(results, row) for row in found), strict=True)
+    filled = [column for column in columns if set(column[1:]) - {"", "–"}]
+    yield from table([column[0] for column in filled], zip(*(c[1:] for c in filled), strict=True))
     yield ""
     yield f"Rows: {_sources(found)}."
     for system in NAMES:
@@ -184,6 +194,28 @@ def pipeline(rows: Sequence[Row]) -> Iterator[str]:
             for kind in kinds
         ),
     )
+    yield ""
+    yield (
+        "The rate is the median of three rounds, the percentage that of each round's ratio to its "
+        "first line."
+    )
+
+
+def startup(rows: Sequence[Row]) -> Iterator[str]:
+    """What a newcomer waits for with the bundled model, by the newest row."""
+    if not rows:
+        return
+    row = rows[-1]
+    yield from table(
+        ("", "time"),
+        ((what, f"{row[name]:.2f} s") for what, name in STARTUP.items()),
+    )
+    yield ""
+    yield (
+        f"{row['cores']} cores, medians of {row['runs']}. The server's process holds "
+        f"{row['server_bytes'] / 1e6:.0f} MB, its worker {row['worker_bytes'] / 1e6:.0f} MB "
+        f"(commit {row['commit']})."
+    )
 
 
 def kernels(rows: Sequence[Row]) -> Iterator[str]:
@@ -238,7 +270,7 @@ def _picture_row(results: Results, row: Row) -> list[str]:
         f"{pair[1]['ms'] / pair[0]['ms']:.2f} ×" if pair and is_rival else "" for pair in pairs
     )
     picture = picture_ms(row)
-    busy = row.get("utilisation")
+    busy = row.get("utilisation") if row["ms"] >= _SAMPLED_MS else None
     same = row.get("same_picture_db")
     return [
         title_of(row),

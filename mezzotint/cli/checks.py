@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -145,6 +146,7 @@ def _gpus() -> Iterator[Check]:
         fix = "" if has_bf16 else "use --precision fp32, or a GPU of capability 8.0 or newer"
         yield Check(f"gpu {index}", "pass" if has_bf16 else "note", found, fix)
     yield _attention(torch.cuda.get_device_capability()[0])
+    yield _compiler()
 
 
 def _attention(capability: int) -> Check:
@@ -156,6 +158,18 @@ def _attention(capability: int) -> Check:
         found = f"{others[0]}, as flash-attn-4, which is faster here, is not installed"
         return Check("attention", "note", found, "pip install 'mezzotint[fa4]'")
     return Check("attention", "pass", first)
+
+
+def _compiler() -> Check:
+    """What Triton builds its launcher with, once on a machine, at the first kernel."""
+    found = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    fix = "install gcc and Python's headers (Debian, Ubuntu: apt install gcc python3-dev)"
+    if found is None:
+        return Check("compiler", "fail", "no C compiler, which Triton needs for its launcher", fix)
+    if not header.is_file():
+        return Check("compiler", "fail", f"{found}, but {header} is missing", fix)
+    return Check("compiler", "pass", found)
 
 
 def _no_gpu() -> Check:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import webbrowser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from mezzotint.server.history import History
     from mezzotint.server.keys import Keyring
     from mezzotint.server.run import Server
+    from mezzotint.server.settings import Settings
     from mezzotint.server.source import RunnerSource, Served
+    from mezzotint.server.watcher import Feed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,43 +103,73 @@ def serve(
 def _serve(loaded: LoadedConfig, given: _Given) -> None:
     _need_server_packages()
     from mezzotint.models.locate import locate
-    from mezzotint.server import logs, run
-    from mezzotint.server.app import create_app
-    from mezzotint.server.knobs import MAX_QUEUE
-    from mezzotint.server.replay import ReplayFeed, read_recording
-    from mezzotint.server.settings import Settings
-    from mezzotint.server.source import RunnerSource
-    from mezzotint.server.tuning import start_values
-    from mezzotint.workers.settle import settle
+    from mezzotint.server.listener import address_of, listen
 
     path = locate(loaded.config.model)
-    feed = ReplayFeed(read_recording(given.replay)) if given.replay is not None else None
-    root_path, hosts = _checked_root(given.root_path), _allowed(given.host, given.allowed_hosts)
-    source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
+    feed = _replayed(given.replay)
     with ExitStack() as stack:
         history = stack.enter_context(_open_history(given.data_dir))
         database = history.gallery.database
         config = _completed(loaded, database)
         keys = stack.enter_context(_open_keys(given.api_key, given.host, database))
-        listener = stack.enter_context(run.listen(given.host, given.port))
-        settings = Settings(
-            keys=keys,
-            aliases=_aliases(config.model),
-            allowed_hosts=hosts,
-            root_path=root_path,
-            compat=_checked_compat(given.compat),
-            max_queue=given.max_queue or MAX_QUEUE,
-            steps_range=_checked_range(given.steps_range),
-            fixed=_fixed(loaded, max_queue=given.max_queue, steps_range=given.steps_range),
-            running=start_values(config),
-        )
+        settings = _settings(given, loaded, config, keys)
+        listener = stack.enter_context(listen(given.host, given.port))
+        # A worker's process imports torch while this one imports what it answers with.
+        opening = _begin(lambda: _load(config, path))
+        from mezzotint.server import logs, run
+        from mezzotint.server.app import create_app
+        from mezzotint.server.source import RunnerSource
+        from mezzotint.workers.settle import settle
+
+        source = RunnerSource(opening.result, on_failure=lambda: _stop(server))
         app = create_app(source, settings, history, feed)
         source.when_open(lambda _: settle())  # all is imported by then
-        url = run.address_of(listener) + root_path
+        url = address_of(listener) + settings.root_path
         server = run.make_server(app, lambda: _announce(url, config.model, given.open_page))
         logs.configure()
         server.run(sockets=[listener])
     _leave(source)
+
+
+def _begin(load: Callable[[], Served]) -> Future[Served]:
+    """Load in a thread that nothing waits for: it may take minutes, and cannot be interrupted."""
+    opening: Future[Served] = Future()
+
+    def run() -> None:
+        try:
+            opening.set_result(load())
+        except BaseException as error:  # whatever it is, the source must tell
+            opening.set_exception(error)
+
+    threading.Thread(target=run, name="mezzotint-open", daemon=True).start()
+    return opening
+
+
+def _settings(given: _Given, loaded: LoadedConfig, config: Config, keys: Keyring) -> Settings:
+    """What the server is told, checked."""
+    from mezzotint.server.knobs import MAX_QUEUE
+    from mezzotint.server.settings import Settings
+    from mezzotint.server.tuning import start_values
+
+    return Settings(
+        keys=keys,
+        aliases=_aliases(config.model),
+        allowed_hosts=_allowed(given.host, given.allowed_hosts),
+        root_path=_checked_root(given.root_path),
+        compat=_checked_compat(given.compat),
+        max_queue=given.max_queue or MAX_QUEUE,
+        steps_range=_checked_range(given.steps_range),
+        fixed=_fixed(loaded, max_queue=given.max_queue, steps_range=given.steps_range),
+        running=start_values(config),
+    )
+
+
+def _replayed(recording: Path | None) -> Feed | None:
+    if recording is None:
+        return None
+    from mezzotint.server.replay import ReplayFeed, read_recording
+
+    return ReplayFeed(read_recording(recording))
 
 
 def _completed(loaded: LoadedConfig, database: Database) -> Config:
@@ -192,7 +226,7 @@ def _open_keys(flag: str | None, host: str, database: Database) -> Iterator[Keyr
     """
     from mezzotint.config import KEY_VARIABLE
     from mezzotint.server.keys import FixedKeys, StoredKeys
-    from mezzotint.server.run import is_loopback
+    from mezzotint.server.listener import is_loopback
 
     given = [key for key in (flag, os.environ.get(KEY_VARIABLE)) if key is not None]
     with closing(StoredKeys(database, FixedKeys(given))) as keys:
@@ -245,12 +279,13 @@ def _checked_root(path: str) -> str:
 
 def _load(config: Config, path: Path) -> Served:
     """Workers that begin to load: a process for each GPU, or one for the CPU."""
-    from mezzotint.models.find import open_tokenizer
-    from mezzotint.server.source import Served
     from mezzotint.workers.open import in_flight, open_pool
 
+    pool = open_pool(config)  # first: what is imported below takes a while
+    from mezzotint.models.find import open_tokenizer
+    from mezzotint.server.source import Served
+
     tokenize = open_tokenizer(path, config.variant)
-    pool = open_pool(config)
     return Served(
         pool,
         lambda prompt: len(tokenize(prompt)),

@@ -1,4 +1,4 @@
-"""How many steps does this moment allow? Pure policies and a meter, with the clock passed in."""
+"""How many steps does this moment allow? A pure policy and a meter, with the clock passed in."""
 
 from __future__ import annotations
 
@@ -24,29 +24,6 @@ class StepPolicy(Protocol):
     def choose(self, bounds: StepRange, asked: int, moment: Moment) -> int:
         """Steps for a picture within `bounds`; `asked` is what it takes without any policy."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class AsAsked:
-    """No policy."""
-
-    def choose(self, bounds: StepRange, asked: int, moment: Moment) -> int:
-        return _within(asked, bounds)
-
-
-@dataclass(frozen=True, slots=True)
-class ByUtilisation:
-    """A fixed factor at each of two utilisations, for comparison: it looks at no queue."""
-
-    high: float = 0.85
-    low: float = 0.40
-
-    def choose(self, bounds: StepRange, asked: int, moment: Moment) -> int:
-        if moment.busy > self.high:
-            return _within(int(0.7 * asked), bounds)
-        if moment.busy < self.low:
-            return _within(int(1.2 * asked), bounds)
-        return _within(asked, bounds)
 
 
 @dataclass(slots=True)
@@ -112,10 +89,6 @@ class LoadMeter:
         share = (busy_s - before_s) / (now_s - since_s) if now_s > since_s else 0.0
         queue_s = pending * (self._picture_s or 0.0)
         return Moment(now_s=now_s, queue_s=queue_s, busy=_clamp(share))
-
-
-def _within(steps: int, bounds: StepRange) -> int:
-    return min(max(steps, bounds.min), bounds.max)
 
 
 def _clamp(value: float) -> float:

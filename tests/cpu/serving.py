@@ -16,7 +16,8 @@ from fake_runner import FakeRunner, count_tokens
 
 from mezzotint.server.app import create_app
 from mezzotint.server.history import History
-from mezzotint.server.run import Server, address_of, listen, make_server
+from mezzotint.server.listener import address_of, listen
+from mezzotint.server.run import Server, make_server
 from mezzotint.server.settings import Settings
 from mezzotint.server.source import RunnerSource, Served
 from mezzotint.server.watcher import Feed

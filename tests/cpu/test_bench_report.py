@@ -13,6 +13,7 @@ from bench.report.__main__ import READMES
 from bench.report.headline import END, START, headline, put
 from bench.report.page import Rows, page
 from bench.results_table import Results
+from bench.startup import SECONDS
 from bench.targets import FAST
 
 
@@ -66,8 +67,12 @@ def all_kinds() -> Rows:
         kinds | {"kind": "as it is", "images_per_s": 8.5, "to_as_it_is": 1.0},
         kinds | {"kind": "one stream", "images_per_s": 8.1, "to_as_it_is": 0.953},
     )
+    seconds = {f"{name}_s": 0.1 * place for place, name in enumerate(SECONDS, 1)}
+    memory = {"server_bytes": 112e6, "worker_bytes": 380e6}
+    startup = (RUN | {"cores": 2, "runs": 5} | seconds | memory,)
     pictures = (*reaching_every_aim(), *sweep, *probes, rival, failed, fidelity)
-    return Rows(tuple(pictures), tuple(ladder), tuple(packing), Rows.of().kernels, pipeline)
+    rows = (tuple(pictures), tuple(ladder), tuple(packing), Rows.of().kernels, pipeline, startup)
+    return Rows(*rows)
 
 
 def test_the_committed_page_is_what_the_script_writes() -> None:
@@ -99,6 +104,8 @@ def test_a_page_of_every_kind_of_row() -> None:
     assert "| FP8 | failed: out of memory |" in text
     assert "| 51 TFLOP | 6.25 images/s |" in text
     assert "| one stream for all stages | 8.10 images/s, -4.7% |" in text
+    assert "| `mezzotint serve`, until it answers | 0.30 s |" in text
+    assert "The server's process holds 112 MB, its worker 380 MB" in text
     assert "images/ladder.png" in text
     assert "images/throughput.png" in text
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -122,3 +124,18 @@ def test_the_doctor_names_a_faster_attention_that_is_missing(
     monkeypatch.setattr(backend, "has_fa4", lambda: True)
     assert checks._attention(9).found == "fa4"
     assert checks._attention(8).found == cuda.DEFAULT[0]
+
+
+def test_the_doctor_looks_for_what_triton_builds_its_launcher_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CC", "/usr/bin/cc")
+    monkeypatch.setattr(checks.sysconfig, "get_path", lambda _: str(tmp_path))
+    check = checks._compiler()
+    assert (check.status, "Python.h is missing" in check.found) == ("fail", True)
+    (tmp_path / "Python.h").touch()
+    assert checks._compiler().status == "pass"
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(checks.shutil, "which", lambda _: None)
+    check = checks._compiler()
+    assert (check.status, "apt install gcc python3-dev" in check.fix) == ("fail", True)

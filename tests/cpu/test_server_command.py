@@ -16,9 +16,9 @@ from mezzotint.config import KEY_VARIABLE, load
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.keys import list_keys
 from mezzotint.jobs.place import DataFolder
-from mezzotint.server import run
 from mezzotint.server.keys import Caller
 from mezzotint.server.knobs import Live
+from mezzotint.server.listener import address_of, listen
 from mezzotint.server.tuning import Tuning
 from mezzotint.types import ConfigError, ResourceError
 
@@ -43,7 +43,7 @@ def refused(*arguments: str) -> str:
 
 
 def test_a_busy_port_names_the_remedy() -> None:
-    with run.listen("127.0.0.1", 0) as holder:
+    with listen("127.0.0.1", 0) as holder:
         port = holder.getsockname()[1]
         sentence = refused("--port", str(port))
     assert f"port {port} is in use" in sentence
@@ -187,16 +187,16 @@ def test_names_for_clients_hold_no_path(tmp_path: Path) -> None:
 )
 def test_the_address_that_is_printed(host: str, start: str) -> None:
     try:
-        server = run.listen(host, 0)
+        server = listen(host, 0)
     except (ConfigError, ResourceError):
         pytest.skip(f"this machine has no {host}")
     with server:
-        assert run.address_of(server) == f"{start}{server.getsockname()[1]}"
+        assert address_of(server) == f"{start}{server.getsockname()[1]}"
 
 
 def test_an_open_address_is_printed_as_one_to_open() -> None:
-    with run.listen("0.0.0.0", 0) as server:  # noqa: S104
-        assert run.address_of(server).startswith("http://127.0.0.1:")
+    with listen("0.0.0.0", 0) as server:  # noqa: S104
+        assert address_of(server).startswith("http://127.0.0.1:")
 
 
 def test_help_is_quick_and_complete() -> None:

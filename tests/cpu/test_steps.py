@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from bench.environment import ROOT
 from bench.simulation import Service, Simulation
+from bench.step_rules import AsAsked, ByUtilisation
 from bench.steps import POLICIES, measure, measured_service
 from bench.traces.make import TRACES, arrivals, load
-from mezzotint.jobs.steps import AsAsked, ByQueue, ByUtilisation, LoadMeter, Moment
+from mezzotint.jobs.steps import ByQueue, LoadMeter, Moment
 from mezzotint.types import StepRange
 
 BOUNDS = StepRange(20, 60)

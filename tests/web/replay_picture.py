@@ -1,6 +1,6 @@
 """A picture of the Performance page over a recording, for the documentation.
 
-python tests/web/replay_picture.py tests/web/recordings/cpu.jsonl.gz docs/images/performance.webp
+python tests/web/replay_picture.py tests/web/recordings/h100x2.jsonl.gz docs/images/performance.webp
 """
 
 from __future__ import annotations

@@ -56,8 +56,3 @@ SCENES = (
     Scene(("on a table", "on a wooden table"), ("桌子上", "木桌上"), True),
 )
 NUM_BACKGROUNDS = len(PLAINS) + len(SCENES)
-
-
-def scene_of(background: int) -> Scene | None:
-    """The scene behind a background number, None for a plain one."""
-    return SCENES[background - len(PLAINS)] if background >= len(PLAINS) else None
