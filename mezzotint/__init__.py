@@ -15,6 +15,7 @@ from mezzotint.types import (
     Request,
     RequestError,
     ResourceError,
+    StepRange,
 )
 from mezzotint.version import __version__
 
@@ -33,6 +34,7 @@ __all__ = [
     "Request",
     "RequestError",
     "ResourceError",
+    "StepRange",
     "__version__",
 ]
 

@@ -10,6 +10,7 @@ from mezzotint.engine.device import Device, precisions_of
 from mezzotint.engine.free_memory import host_free_bytes
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.plan import Budget, MemoryPlan, Wanted, gib, make_plan
+from mezzotint.engine.unheld import give_back
 from mezzotint.kernels.attention.backend import Backend, has_fa4
 from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.footprint import Footprint
@@ -142,7 +143,7 @@ def _limit(device: torch.device, budget: Budget) -> None:
     fraction = 1.0
     if budget.asked:
         total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.empty_cache()
+        give_back()
         held = torch.cuda.memory_reserved(device)  # by other engines of this process, gaps and all
         fraction = min(1.0, (held + budget.num_bytes) / total)
     # torch wants an index here, and a device called just "cuda" has none

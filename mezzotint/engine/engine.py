@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -56,52 +57,10 @@ class Engine:
         if self.config.threads and place.device.type == "cpu":
             torch.set_num_threads(self.config.threads)
         self.memory = plan_memory(self.config, place)
-        graphs = GraphTally(self.memory.graphs)
-        self._model = load_model(self.config, place, self.memory, graphs, on_load)
-        self.provenance = Provenance(
-            model=self._model.spec.name,
-            weights=self._model.weights_id,
-            precision=name_precision(place.precision, self.config.attention),
-            device=place.name,
-            versions=(("mezzotint", __version__), ("torch", str(torch.__version__))),
-        )
         self._ids = itertools.count()
-        limits = Limits(
-            slots=self.memory.slots,
-            pack_tflop=pack_tflop(
-                place.device,
-                place.precision,
-                deterministic=self.config.deterministic,
-                asked=self.config.pack_tflop,
-            ),
-        )
-        self._scheduler = Scheduler(limits)
-        executor = Executor(self._model, self.memory, place.device, place.dtype)
-        self._recorder = Recorder(
-            About(
-                name=place.name,
-                precision=place.precision,
-                clock="host" if place.device.type == "cpu" else "device",
-                memory_bytes=memory_by_owner(
-                    place.device, self._model, executor.slots_bytes, graphs
-                ),
-            )
-        )
-        self._loop = Loop(
-            self._scheduler,
-            executor,
-            self._recorder,
-            graphs,
-            self._make_image,
-            self.config.file_workers,
-            host_threads=1 if place.device.type == "cuda" else None,
-            prepare=partial(warm_up, executor, self._to_warm_up(place)),
-        )
-        try:
-            self._loop.wait_until_prepared()
-        except BaseException:
-            self.close()
-            raise
+        with ExitStack() as undo:  # where it cannot be opened
+            self._open(place, on_load, undo)
+            undo.pop_all()
 
     @property
     def spec(self) -> ModelSpec:
@@ -154,7 +113,10 @@ class Engine:
         return self._recorder.observe(after)
 
     def close(self) -> None:
-        """Cancel what is unfinished and release the engine's threads."""
+        """Cancel what is unfinished and release the engine's threads.
+
+        From a callback it only begins to; another close, or the program's end, does the rest.
+        """
         self._loop.close()
 
     def __enter__(self) -> Self:
@@ -163,13 +125,64 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _open(self, place: Device, on_load: OnLoad, undo: ExitStack) -> None:
+        graphs = GraphTally(self.memory.graphs)
+        undo.callback(graphs.close)
+        self._model = load_model(self.config, place, self.memory, graphs, on_load)
+        self.provenance = Provenance(
+            model=self._model.spec.name,
+            weights=self._model.weights_id,
+            precision=name_precision(place.precision, self.config.attention),
+            device=place.name,
+            versions=(("mezzotint", __version__), ("torch", str(torch.__version__))),
+        )
+        limits = Limits(
+            slots=self.memory.slots,
+            pack_tflop=pack_tflop(
+                place.device,
+                place.precision,
+                deterministic=self.config.deterministic,
+                asked=self.config.pack_tflop,
+            ),
+        )
+        self._scheduler = Scheduler(limits)
+        executor = Executor(self._model, self.memory, place.device, place.dtype)
+        undo.callback(executor.close)
+        self._recorder = Recorder(
+            About(
+                name=place.name,
+                precision=place.precision,
+                clock="host" if place.device.type == "cpu" else "device",
+                memory_bytes=memory_by_owner(
+                    place.device, self._model, executor.slots_bytes, graphs
+                ),
+            )
+        )
+        self._loop = Loop(
+            self._scheduler,
+            executor,
+            self._recorder,
+            graphs,
+            self._make_image,
+            self.config.file_workers,
+            host_threads=1 if place.device.type == "cuda" else None,
+            prepare=partial(warm_up, executor, self._to_warm_up(place)),
+        )
+        undo.callback(self.close)
+        self._loop.wait_until_prepared()
+
     def _admit(self, request: Request) -> tuple[EngineTicket, Work]:
         recipe = resolve(request, self.spec)
         self.memory.check(recipe.width, recipe.height, recipe.guided)
         work = self._work(recipe, request.previews)
         timeline = Timeline(time.monotonic())
         ticket = EngineTicket(
-            work.id, recipe, self._loop.cancel, request=request, timeline=timeline
+            work.id,
+            recipe,
+            self._loop.cancel,
+            request=request,
+            timeline=timeline,
+            is_own_thread=self._loop.is_own_thread,
         )
         return ticket, work
 

@@ -26,17 +26,24 @@ class Executor:
     ) -> None:
         self._model = model
         self._slots = allocate(plan.slot_shapes, plan.slots, device, dtype)
-        wanted = len(STAGES) + 1 if device.type == "cuda" else 0  # one tells the time
-        self._streams = [take_stream() for _ in range(wanted)]
-        self._stages = _stages(self._streams)
         # Pixels land here by an asynchronous copy; on the CPU they are already there.
         self._host_pixels = _host_side(self._slots.pixels, plan.slots)
         self._host_previews = _host_side(self._slots.previews, plan.slots)
         self._last: dict[int, Launch] = {}  # by request: what its next launch must follow
+        wanted = len(STAGES) + 1 if device.type == "cuda" else 0  # one tells the time
+        self._streams: list[torch.cuda.Stream] = []
+        try:
+            for _ in range(wanted):
+                self._streams.append(take_stream())
+            self._stages = _stages(self._streams)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Give the streams back: all that was launched has run, and no more will be."""
-        STREAMS.give_back(*self._streams)
+        """Give the streams back: all that was launched has run. Again: nothing happens."""
+        while self._streams:  # the last first, so that the next engine gets each for the same
+            STREAMS.give_back(self._streams.pop())
 
     @property
     def slots_bytes(self) -> int:
@@ -57,10 +64,15 @@ class Executor:
         """The request has ended; nothing will follow its last launch."""
         self._last.pop(request, None)
 
-    def recover(self) -> None:
-        """Give back to the device what a launch held that ran out of memory; slots stay."""
+    def recover(self, let_go: Callable[[], None]) -> None:
+        """Give back to the device what a launch held that ran out of memory; slots stay.
+
+        `let_go` is called once nothing runs any more, to let go of more.
+        """
         if self._slots.pixels.is_cuda:
-            give_back()
+            give_back(let_go)
+        else:
+            let_go()
 
     def pixels(self, row: DecodeRow) -> np.ndarray:
         """A copy of a decoded picture, [height, width, 3] uint8; its launch must have run."""

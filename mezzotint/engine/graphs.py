@@ -7,15 +7,15 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from mezzotint.engine.capture import Aside, record
+from mezzotint.engine.capture import Aside, BrokenCapture, InPlace, Place
 from mezzotint.engine.out_of_memory import ran_out_of_memory
 from mezzotint.engine.streams import take_stream
-from mezzotint.engine.unheld import give_back
+from mezzotint.engine.unheld import allocator_lock, give_back
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class _Captured:
         return self.output
 
 
+_Failure = Literal["no room", "refused"]
+
+
 class GraphCache:
     """A Replay for one stage, called with that stage's stream current.
 
@@ -41,17 +44,18 @@ class GraphCache:
     key of its kind was captured, nothing is cold and the first call is captured at once. The graphs
     share one pool: they run one after the other on one stream. A pool gives memory back only whole,
     so graphs are dropped together: when `room` says that there is none, and when a capture runs out
-    of memory. With `aside`, captures are made there, and a key can be prepared while others run.
+    of memory. Only the thread that calls drops them, so none is dropped that it is about to replay.
     """
 
-    def __init__(self, room: Callable[[], int], aside: Aside | None = None) -> None:
+    def __init__(self, room: Callable[[], int], place: Place | None = None) -> None:
         self._room = room  # bytes that may still be spent
-        self._aside = aside
-        self._coming: dict[Hashable, Future[_Captured | None]] = {}  # being prepared
+        self._place = InPlace() if place is None else place
+        self._coming: dict[Hashable, Future[_Captured | _Failure]] = {}  # being prepared
         self._seen: set[Hashable] = set()
         self._warm: set[Hashable] = set()  # kinds of which a key was captured
         self._captured: dict[Hashable, _Captured] = {}
-        self._pool: Any = None
+        self._pool: Any = None  # None: the next graph needs a new one
+        self._spent_bytes = 0  # of pools that no graph can be captured into, nor torch give back
         self.refused: dict[Hashable, str] = {}  # keys that cannot be recorded, and why
         self.num_bytes = 0  # of device memory, as the driver counts it
         self.launches = 0
@@ -65,63 +69,61 @@ class GraphCache:
         kind: Hashable | None = None,
     ) -> Tensor:
         self.launches += 1
-        coming = self._coming.pop(key, None)
-        if coming is not None and coming.result() is None:
-            return function(*inputs)
-        captured = self._captured.get(key)
-        if captured is not None:
-            self.replays += 1
-            return captured(inputs)
-        first = key not in self._seen
-        self._seen.add(key)
-        if (first and kind not in self._warm) or key in self.refused:
-            return function(*inputs)
-        captured = self._begin_to_capture(key, function, inputs, first).result()
-        if captured is None:
-            return function(*inputs)
-        if kind is not None:
-            self._warm.add(kind)
-        return captured(inputs)
+        captured = self._find(key, function, inputs, kind)
+        return _run(function, inputs) if captured is None else captured(inputs)
 
     def prepare(
         self, key: Hashable, function: Callable[..., Tensor], *inputs: Tensor, kind: Hashable
     ) -> None:
-        """Begin to capture a key before its first call, if its kind is warm."""
+        """Begin to capture a key before its first call, if its kind is warm and there is room."""
         known = key in self._seen or key in self.refused
-        if self._aside is None or known or kind not in self._warm:
+        if not self._place.ahead or known or kind not in self._warm or self._room() <= 0:
             return
         self._seen.add(key)
         self._coming[key] = self._begin_to_capture(key, function, inputs, first=True)
 
     def close(self) -> None:
-        """End the thread of `aside`, once what is being prepared is ready."""
-        if self._aside is not None:
-            self._aside.close()
+        """Capture nothing any more, once what is being prepared is ready."""
+        self._place.close()
 
     def drop(self) -> None:
         """Forget every graph and give their memory back to the device."""
-        self.forget()
-        give_back()
+        give_back(self.forget)
 
     def forget(self) -> None:
-        """Hold no graph any more; the last replay may still run, so their memory stays torch's."""
+        """Hold no graph any more; the last replay must have run."""
         self._coming.clear()
         self._captured.clear()
         self._seen.clear()
         self._warm.clear()  # where graphs find no room, what is seen once is not worth capturing
-        self.num_bytes = 0
+        self._pool = None  # it ends with its last graph, and torch begins none again
+        self.num_bytes = self._spent_bytes
 
-    def _begin_to_capture(
+    def _find(
         self,
         key: Hashable,
         function: Callable[..., Tensor],
         inputs: tuple[Tensor, ...],
-        first: bool,
-    ) -> Future[_Captured | None]:
-        job = partial(self._try_to_capture, key, function, inputs, first)
-        return _run(job) if self._aside is None else self._aside.begin(job)
+        kind: Hashable | None,
+    ) -> _Captured | None:
+        """The key's graph, captured now if it is time to."""
+        coming = self._coming.pop(key, None)
+        if coming is not None and isinstance(coming.result(), str):
+            return None
+        captured = self._captured.get(key)
+        if captured is not None:
+            self.replays += 1
+            return captured
+        first = key not in self._seen
+        self._seen.add(key)
+        if (first and kind not in self._warm) or key in self.refused:
+            return None
+        captured = self._capture_now(key, function, inputs, first)
+        if captured is not None and kind is not None:
+            self._warm.add(kind)
+        return captured
 
-    def _try_to_capture(
+    def _capture_now(
         self,
         key: Hashable,
         function: Callable[..., Tensor],
@@ -129,19 +131,46 @@ class GraphCache:
         first: bool,
     ) -> _Captured | None:
         """None where it cannot be done: the picture must not pay for it, and is made without."""
+        if self._room() <= 0:
+            self.drop()
         for make_room in (give_back, self.drop):  # what torch keeps of freed memory, then graphs
-            try:
-                return self._capture(key, function, inputs)
-            except RuntimeError as error:
-                if not ran_out_of_memory(error):
-                    self._refuse(key, error, again=first)
-                    return None
-            make_room()  # only here: the handler above kept what the capture held
+            outcome = self._begin_to_capture(key, function, inputs, first).result()
+            if outcome == "refused":
+                return None
+            if outcome != "no room":
+                return outcome
+            make_room()
         return None
+
+    def _begin_to_capture(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        inputs: tuple[Tensor, ...],
+        first: bool,
+    ) -> Future[_Captured | _Failure]:
+        return self._place.begin(partial(self._try_to_capture, key, function, inputs, first))
+
+    def _try_to_capture(
+        self,
+        key: Hashable,
+        function: Callable[..., Tensor],
+        inputs: tuple[Tensor, ...],
+        first: bool,
+    ) -> _Captured | _Failure:
+        try:
+            return self._capture(key, function, inputs)
+        except RuntimeError as error:
+            if ran_out_of_memory(error):
+                return "no room"
+            self._refuse(key, error, again=first)
+            return "refused"
 
     def _refuse(self, key: Hashable, error: RuntimeError, again: bool) -> None:
         """Say what broke; a key that was never run eagerly is tried `again` when it was."""
-        cause = error.__context__ or error  # the end of a broken capture hides what broke
+        cause: BaseException = error
+        while cause.__context__ is not None:  # the end of a broken capture hides what broke
+            cause = cause.__context__
         why = f"{type(cause).__name__}: {cause}"
         if not again:
             self.refused[key] = why
@@ -150,25 +179,37 @@ class GraphCache:
     def _capture(
         self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
     ) -> _Captured:
-        if self._room() <= 0:
-            self.drop()
-        if not self._captured:  # a pool ends with its last graph, and torch begins none again
-            self._pool = torch.cuda.graph_pool_handle()
-        free_before, _ = torch.cuda.mem_get_info()
-        static = tuple(torch.empty_like(x) for x in inputs)
-        capture = record if self._aside is None else self._aside.record
-        graph, output = capture(function, static, self._pool)
-        free_after, _ = torch.cuda.mem_get_info()
-        self.num_bytes += max(0, free_before - free_after)
-        captured = _Captured(graph, static, output, function)
-        self._captured[key] = captured
-        return captured
+        with allocator_lock:  # what another stage captures meanwhile is not counted as this one's
+            if self._pool is None or not self._captured:
+                self._pool = torch.cuda.graph_pool_handle()
+            self._place.get_ready()
+            free_before, _ = torch.cuda.mem_get_info()
+            try:
+                static = tuple(torch.empty_like(x) for x in inputs)
+                graph, output = self._place.record(function, static, self._pool)
+            except BrokenCapture:
+                self._pool = None
+                self._spent_bytes = self.num_bytes = self.num_bytes + _taken_since(free_before)
+                raise
+            self.num_bytes += _taken_since(free_before)
+            captured = _Captured(graph, static, output, function)
+            self._captured[key] = captured
+            return captured
 
 
-def _run(job: Callable[[], _Captured | None]) -> Future[_Captured | None]:
-    future: Future[_Captured | None] = Future()
-    future.set_result(job())
-    return future
+def _taken_since(free_bytes: int) -> int:
+    """Bytes of the device that were free and are not any more."""
+    return max(0, free_bytes - torch.cuda.mem_get_info()[0])
+
+
+def _run(function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    """Eagerly; once more where memory ran out while another stage's graph was captured."""
+    try:
+        return function(*inputs)
+    except torch.OutOfMemoryError:
+        pass  # torch gives nothing back of what it keeps while anything is captured
+    give_back()
+    return function(*inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +221,11 @@ class GraphTally:
 
     def make(self, *, ahead: bool = False) -> GraphCache:
         """A stage's cache; `ahead`: what is prepared is captured in a thread of its own."""
-        self.caches.append(GraphCache(self.room, Aside(take_stream()) if ahead else None))
+        self.caches.append(GraphCache(self.room, Aside(take_stream()) if ahead else InPlace()))
         return self.caches[-1]
 
     def close(self) -> None:
-        """End the threads that capture."""
+        """End the threads that capture, and give their streams back."""
         for cache in self.caches:
             cache.close()
 
@@ -193,7 +234,7 @@ class GraphTally:
         return self.limit_bytes - self.num_bytes
 
     def forget(self) -> None:
-        """Hold no graph of any stage any more."""
+        """Hold no graph of any stage any more; the last replays must have run."""
         for cache in self.caches:
             cache.forget()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mezzotint.engine.at_exit import close_at_exit
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.host_threads import limit_host_threads
@@ -21,7 +23,7 @@ from mezzotint.engine.scheduler import Completion, Scheduler, Work
 from mezzotint.engine.stage import Launch
 from mezzotint.engine.stats import Outcome
 from mezzotint.engine.ticket import EngineTicket
-from mezzotint.types import Cancelled, Image, Progress, ProgressStage
+from mezzotint.types import Cancelled, Image, Progress, ProgressStage, ResourceError
 
 MakeImage = Callable[[EngineTicket, np.ndarray], Image]
 
@@ -77,7 +79,10 @@ class Loop:
         self._host_threads = host_threads
         self._prepare = prepare  # run first, on the engine's thread
         self._prepared: Future[None] = Future()
-        self._files = ThreadPoolExecutor(file_workers, thread_name_prefix="mezzotint-file")
+        self._here = threading.local()  # `own` in threads of this loop that call callers back
+        self._files = ThreadPoolExecutor(
+            file_workers, thread_name_prefix="mezzotint-file", initializer=self._mark_own
+        )
         # One thread a stage waits for its launches, so that this one hears of whatever ends first.
         self._watchers = {
             stage: ThreadPoolExecutor(1, thread_name_prefix=f"mezzotint-{stage}")
@@ -90,14 +95,21 @@ class Loop:
         self._open = True  # the thread's own view
         self._closed = False  # the callers' view; changes under the lock, so that no submission
         self._lock = threading.Lock()  # can follow the close into the inbox
+        self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name="mezzotint-engine", daemon=True)
         self._thread.start()
+        close_at_exit(self)
 
     def wait_until_prepared(self) -> None:
         """Raises what `prepare` did."""
         self._prepared.result()
 
     def submit(self, ticket: EngineTicket, work: Work) -> None:
+        if os.getpid() != self._process:
+            raise ResourceError(
+                "the engine was opened in the process that this one was forked from, and its "
+                "threads are there; open one here"
+            )
         with self._lock:
             if self._closed:
                 raise Cancelled("the engine was closed; open another one")
@@ -106,21 +118,35 @@ class Loop:
     def cancel(self, request: int) -> None:
         self._inbox.put(_Cancel(request))
 
+    def is_own_thread(self) -> bool:
+        """Whether the caller is called back by this loop, which waits for it to return."""
+        return getattr(self._here, "own", False)
+
     def close(self) -> None:
-        """Cancel what is not finished and end the thread; files being written are finished."""
+        """Cancel what is not finished and end the thread; files being written are finished.
+
+        From a callback it only begins to: the thread cannot wait for its own end.
+        """
+        if os.getpid() != self._process:
+            return
         with self._lock:
-            first = not self._closed
-            if first:
+            if not self._closed:
                 self._closed = True
                 self._inbox.put(_Close())
+        if self.is_own_thread():
+            return
         self._thread.join()
         for pool in (*self._watchers.values(), self._files):
             pool.shutdown()
-        if first:
-            self._graphs.close()
+        with self._lock:  # whoever closes it too; each close that comes here finishes the first
             self._executor.close()
+            self._graphs.close()
+
+    def _mark_own(self) -> None:
+        self._here.own = True
 
     def _run(self) -> None:
+        self._mark_own()
         try:
             with limit_host_threads(self._host_threads):
                 self._get_ready()
@@ -200,10 +226,9 @@ class Loop:
         else:
             self._fly(_Flight(pack, launch, self._graphs.only_replays_since(before)))
             return
-        self._fail(pack, failure)
         if ran_out:  # only here are the frames gone that held what the pack had allocated
-            self._graphs.forget()
-            self._executor.recover()
+            self._executor.recover(self._graphs.forget)
+        self._fail(pack, failure)
 
     def _fly(self, flight: _Flight) -> None:
         self._flights.append(flight)
@@ -302,14 +327,14 @@ class Loop:
         ticket = self._tickets[request]
         try:
             ticket.report(Progress(stage, step, ticket.recipe.steps, preview))
-        except Exception as error:  # the caller's own callback broke: its request ends with that
+        except BaseException as error:  # the caller's callback broke: its request ends with that
             self._drop(request, error)
 
     def _finish(self, ticket: EngineTicket, pixels: np.ndarray) -> None:
         try:
             image = self._make_image(ticket, pixels)
             ticket.report(Progress("file", ticket.recipe.steps, ticket.recipe.steps))
-        except Exception as error:  # the caller must hear of it, whatever it is
+        except BaseException as error:  # the caller must hear of it, whatever it is
             self._recorder.ended(ticket.id, "failed")
             ticket.fail(error)
             return

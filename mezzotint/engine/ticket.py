@@ -38,6 +38,10 @@ class HeldTicket:
         return True
 
     def on_progress(self, callback: Callable[[Progress], None]) -> None:
+        """Call back after each stage and step, on a thread of the runner's: return quickly.
+
+        An error of the callback, whatever it is, ends its picture with that error.
+        """
         self._callbacks.append(callback)
 
     def report(self, progress: Progress) -> None:
@@ -63,3 +67,12 @@ class EngineTicket(HeldTicket):
 
     request: Request
     timeline: Timeline
+    is_own_thread: Callable[[], bool]  # of the engine
+
+    def result(self, timeout: float | None = None) -> Image:
+        if not self.future.done() and self.is_own_thread():
+            raise RuntimeError(
+                "a callback waits for a picture of the engine that called it, which waits for the "
+                "callback; take the picture in another thread"
+            )
+        return self.future.result(timeout)

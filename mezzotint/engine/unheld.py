@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections.abc import Callable
 
 import torch
 
@@ -11,10 +12,18 @@ import torch
 allocator_lock = threading.RLock()
 
 
-def give_back() -> None:
-    """Return it to the device. It takes 0.1 s: for when memory ran out, or a model was let go."""
-    gc.collect()  # of what holds itself, as graphs that failed to be captured
-    if torch.cuda.is_initialized():
-        with allocator_lock:
-            torch.cuda.synchronize()  # what was launched still runs, and may read it
-            torch.cuda.empty_cache()
+def give_back(let_go: Callable[[], None] = lambda: None) -> None:
+    """Return it to the device, and first what `let_go` lets go of.
+
+    It takes 0.1 s: for when memory ran out, or a model was let go.
+    """
+    if not torch.cuda.is_initialized():
+        let_go()
+        gc.collect()
+        return
+    with allocator_lock:
+        # What was launched still runs and may read it: torch waits for one stream at most.
+        torch.cuda.synchronize()
+        let_go()
+        gc.collect()  # of what holds itself, as graphs that failed to be captured
+        torch.cuda.empty_cache()

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+import operator
 import secrets
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
+from numbers import Real
+from typing import Any, TypeVar, get_args
 
 from mezzotint.models.spec import Limits, ModelSpec, Preset
-from mezzotint.types import MAX_SEED, Recipe, Request, RequestError
+from mezzotint.types import (
+    MAX_SEED,
+    Format,
+    MetadataLevel,
+    Recipe,
+    Request,
+    RequestError,
+    StepRange,
+)
 
 MAX_PREVIEWS = 120
 _RANDOM_SEED_BITS = 32  # short enough to retype; the range other programs show
@@ -20,6 +32,10 @@ def resolve(request: Request, spec: ModelSpec) -> Recipe:
 
     RequestError names the value, the limit and the remedy.
     """
+    if not isinstance(request, Request):
+        raise RequestError(f"{request!r} is no Request; give mezzotint.Request(prompt=...)")
+    _check_choice("format", request.format, get_args(Format))
+    _check_choice("metadata", request.metadata, get_args(MetadataLevel))
     preset = _find_preset(request.preset, spec)
     width, height = _size(request, preset, spec)
     steps = _steps(request, preset, spec)
@@ -43,7 +59,7 @@ def resolve(request: Request, spec: ModelSpec) -> Recipe:
 
 def series(request: Request, n: int, spec: ModelSpec) -> list[Request]:
     """n requests like this one, with consecutive seeds from its own (drawn if it is random)."""
-    if n < 1:
+    if _integer("n", n) < 1:
         raise RequestError(f"n is {n}; ask for at least 1 picture")
     first = resolve(request, spec).seed
     return [replace(request, seed=first + i) for i in range(n)]
@@ -76,18 +92,23 @@ def _size(request: Request, preset: Preset | None, spec: ModelSpec) -> tuple[int
         given = "width" if request.height is None else "height"
         raise RequestError(f"only the {given} is given; give both sides, in pixels")
     default = (preset.width, preset.height) if preset else spec.sizes[0]
-    return _first(request.width, None, default[0]), _first(request.height, None, default[1])
+    width, height = (
+        _first(request.width, None, default[0]),
+        _first(request.height, None, default[1]),
+    )
+    return _integer("width", width), _integer("height", height)
 
 
 def _steps(request: Request, preset: Preset | None, spec: ModelSpec) -> int:
     bounds = request.steps_range
     if bounds is None:
         steps = _first(request.steps, preset.steps if preset else None, spec.steps)
-        _check_steps("steps", steps, spec.limits)
-        return steps
-    _check_steps("the least steps", bounds.min, spec.limits)
-    _check_steps("the most steps", bounds.max, spec.limits)
-    steps = _first(request.steps, None, bounds.max)
+        return _checked_steps("steps", steps, spec.limits)
+    if not isinstance(bounds, StepRange):
+        raise RequestError(f"steps_range {bounds!r} is no range; give mezzotint.StepRange(4, 16)")
+    _checked_steps("the least steps", bounds.min, spec.limits)
+    most = _checked_steps("the most steps", bounds.max, spec.limits)
+    steps = _integer("steps", _first(request.steps, None, most))
     if not bounds.min <= steps <= bounds.max:
         raise RequestError(
             f"steps {steps} are not within {bounds.min} to {bounds.max}; give a min, at most the "
@@ -98,7 +119,6 @@ def _steps(request: Request, preset: Preset | None, spec: ModelSpec) -> int:
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
     for name, side in (("width", width), ("height", height)):
-        _check_integer(name, side)
         if side % limits.side_multiple:
             raise RequestError(
                 f"{name} {side} is not a multiple of {limits.side_multiple}; "
@@ -122,15 +142,15 @@ def _nearest(side: int, limits: Limits) -> int:
     return min(max(nearest, limits.min_side), limits.max_side)
 
 
-def _check_steps(name: str, steps: int, limits: Limits) -> None:
-    _check_integer(name, steps)
+def _checked_steps(name: str, asked: int, limits: Limits) -> int:
+    steps = _integer(name, asked)
     if not 1 <= steps <= limits.max_steps:
         raise RequestError(f"{name} {steps} is out of range; give 1 to {limits.max_steps}")
+    return steps
 
 
 def _check_previews(previews: int) -> None:
-    _check_integer("previews", previews)
-    if not 0 <= previews <= MAX_PREVIEWS:
+    if not 0 <= _integer("previews", previews) <= MAX_PREVIEWS:
         raise RequestError(f"previews {previews} is out of range; give 0 to {MAX_PREVIEWS}")
 
 
@@ -145,6 +165,8 @@ def _check_prompts(request: Request, guidance: float) -> None:
         ("prompt", request.prompt),
         ("negative prompt", request.negative_prompt),
     ):
+        if not isinstance(text, str):
+            raise RequestError(f"the {name} {text!r} is no text; give a str")
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise RequestError(f"the {name} is not valid Unicode (a lone surrogate); correct it")
     if not request.prompt.strip() and not request.empty_prompt:
@@ -157,20 +179,27 @@ def _check_prompts(request: Request, guidance: float) -> None:
 
 
 def _seed(asked: int | None, preset: Preset | None) -> int:
-    seed = _first(asked, preset.seed if preset else None, -1)
-    _check_integer("seed", seed)
+    seed = _integer("seed", _first(asked, preset.seed if preset else None, -1))
     if not -1 <= seed <= MAX_SEED:
         raise RequestError(f"seed {seed} is out of range; give 0 to {MAX_SEED}, or -1 for random")
     return secrets.randbits(_RANDOM_SEED_BITS) if seed == -1 else seed
 
 
-def _check_integer(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RequestError(f"{name} {value!r} is not a whole number; give one")
+def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    if value not in known:
+        raise RequestError(f"{name} {value!r} is unknown; give {', '.join(known)}")
+
+
+def _integer(name: str, value: Any) -> int:
+    """As a plain int: NumPy's are whole numbers too."""
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            return operator.index(value)
+    raise RequestError(f"{name} {value!r} is not a whole number; give one")
 
 
 def _check_number(name: str, value: object, limit: float, meaning: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise RequestError(f"{name} {value!r} is not a number; give one from 0 to {limit:g}")
-    if not 0.0 <= value <= limit:
+    if not 0.0 <= float(value) <= limit:
         raise RequestError(f"{name} {value:g} is out of range; give 0 to {limit:g} ({meaning})")

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from mezzotint.engine import capture, graphs
-from mezzotint.engine.capture import Aside
+from mezzotint.engine.capture import Aside, BrokenCapture, InPlace
 from mezzotint.engine.graphs import GraphCache
 from mezzotint.engine.streams import Streams
+from mezzotint.types import ResourceError
 
 X = torch.ones(3)
 
@@ -48,8 +49,9 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
         graph = Graph(function, inputs)
         return graph, graph.output
 
-    monkeypatch.setattr(graphs, "record", record)
-    monkeypatch.setattr(Aside, "record", lambda _, *call: record(*call))
+    for place in (InPlace, Aside):
+        monkeypatch.setattr(place, "record", lambda _, *call: record(*call))
+        monkeypatch.setattr(place, "get_ready", lambda _: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 0))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: next(pools))
     return errors
@@ -124,6 +126,9 @@ def test_where_memory_runs_out_room_is_made_and_graphs_go_last(broken: list[Base
 class Stream:
     device = torch.device("cuda", 0)
 
+    def __init__(self, handle: int = 1) -> None:
+        self.cuda_stream = handle
+
 
 @pytest.fixture
 def aside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aside]:
@@ -173,12 +178,89 @@ def test_what_cannot_be_prepared_is_run_and_then_captured(
     cache.prepare("a", double, X, kind="k")
     assert [run(cache, "a", n, kind="k") for n in (1, 2, 3)] == ["eager", "captured", "replayed"]
     assert cache.refused == {}
-    broken += [torch.OutOfMemoryError("CUDA out of memory")] * 2
+    broken.append(torch.OutOfMemoryError("CUDA out of memory"))
     cache.prepare("b", double, X, kind="k")
-    assert run(cache, "b", kind="k") == "eager"
-    assert cache._captured == {}
-    cache.prepare("b", double, X, kind="k")  # there was no room: its kind is cold again
+    assert [run(cache, "b", n, kind="k") for n in (1, 2, 3)] == ["eager", "captured", "replayed"]
+
+
+def test_only_the_thread_that_calls_drops_graphs(
+    broken: list[BaseException], aside: Aside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one would drop what this one is about to replay."""
+    made_room: list[str] = []
+    monkeypatch.setattr(
+        graphs, "give_back", lambda *let_go: made_room.append(threading.current_thread().name)
+    )
+    room = 1
+    cache = GraphCache(lambda: room, aside)
+    warm(cache)
+    broken.append(torch.OutOfMemoryError("CUDA out of memory"))
+    cache.prepare("a", double, X, kind="k")
+    assert run(cache, "a", kind="k") == "eager"
+    assert made_room == []
+    broken += [torch.OutOfMemoryError("CUDA out of memory")] * 2
+    assert run(cache, "a", kind="k") == "eager"
+    assert made_room == [threading.current_thread().name] * 2
+    room = 0
+    cache.prepare("b", double, X, kind="k")
     assert cache._coming == {}
+
+
+def test_a_pool_in_which_a_capture_broke_is_not_used_again(broken: list[BaseException]) -> None:
+    cache = GraphCache(lambda: 1)
+    for key in ("a", "b", "a"):
+        run(cache, key)
+    pool = cache._pool
+    broken.append(BrokenCapture("the capture was invalidated"))
+    assert run(cache, "b") == "eager"
+    run(cache, "c")
+    assert run(cache, "c") == "captured"
+    assert cache._pool not in (pool, None)
+    assert run(cache, "a") == "replayed"  # its graph is whole
+
+
+def test_what_finds_no_memory_beside_a_capture_is_run_once_more(
+    broken: list[BaseException],
+) -> None:
+    calls: list[int] = []
+
+    def once_without_memory(x: Tensor) -> Tensor:
+        calls.append(len(calls))
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 2 * x
+
+    cache = GraphCache(lambda: 1)
+    with torch.inference_mode():
+        assert torch.equal(cache("a", once_without_memory, X), 2 * X)
+    assert calls == [0, 1]
+
+
+class Recording:
+    """A CUDAGraph whose capture the driver gives up."""
+
+    def capture_begin(self, **_: object) -> None: ...
+
+    def capture_end(self) -> None:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+
+def test_a_capture_that_the_driver_gives_up_ends_in_torch_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[tuple[int, object]] = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    end = lambda *call: ended.append(call)  # noqa: E731
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
+
+    def asks_the_device(x: Tensor) -> Tensor:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with pytest.raises(BrokenCapture, match="previous error") as broke:
+        InPlace().record(asks_the_device, (X,), (0, 7))
+    assert ended == [(3, (0, 7))]
+    assert "not permitted" in str(broke.value.__context__.__context__)  # type: ignore[union-attr]
 
 
 def test_without_a_thread_nothing_is_prepared(broken: list[BaseException]) -> None:
@@ -196,18 +278,17 @@ def test_no_room_drops_what_is_held(broken: list[BaseException]) -> None:
     assert list(cache._captured) == ["b"]
 
 
-def test_streams_are_lent_again_before_new_ones_are_made() -> None:
-    made: list[Stream] = []
-
-    def make(device: torch.device) -> Any:
-        made.append(Stream())
-        return made[-1]
-
-    streams = Streams(make)
+def test_streams_are_lent_again_before_new_ones_are_made_and_none_twice() -> None:
+    dealt = itertools.cycle(range(1, 5))  # as torch deals its 32
+    streams = Streams(lambda device: Stream(next(dealt)))  # type: ignore[arg-type,return-value]
     first = [streams.take(Stream.device) for _ in range(3)]
-    assert len({id(stream) for stream in first}) == 3
+    assert len({stream.cuda_stream for stream in first}) == 3
     streams.give_back(*first)
     again = [streams.take(Stream.device) for _ in range(3)]
-    assert {id(stream) for stream in again} == {id(stream) for stream in first}
+    assert again == first[::-1]
     streams.take(torch.device("cuda", 1))
-    assert len(made) == 4
+    assert streams.take(Stream.device).cuda_stream not in {each.cuda_stream for each in again}
+    with pytest.raises(ResourceError, match="close an engine"):
+        streams.take(Stream.device)
+    streams.give_back(first[0])
+    assert streams.take(Stream.device) is first[0]

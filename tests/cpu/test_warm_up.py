@@ -11,6 +11,7 @@ from mezzotint import ConfigError, Engine, Request, ResourceError
 from mezzotint.config import Config, load, make
 from mezzotint.engine import engine as engine_module
 from mezzotint.engine.executor import Executor
+from mezzotint.engine.graphs import GraphTally
 from mezzotint.engine.pack import Pack
 from mezzotint.engine.record import Mark
 from mezzotint.engine.stage import Launch
@@ -58,9 +59,15 @@ def test_a_model_that_is_asked_for_nothing_draws_nothing(packs: list[Pack]) -> N
             assert packs == []
 
 
-def test_a_size_that_is_none_of_the_models_is_named() -> None:
+def test_a_size_that_is_none_of_the_models_is_named_and_all_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[object] = []
+    for owner in (Executor, GraphTally):  # of streams
+        monkeypatch.setattr(owner, "close", lambda self: closed.append(self))
     with pytest.raises(ConfigError, match=r"warm_up: width 4096 .*96 to 192"):
         Engine(warm_up="4096x4096")
+    assert {type(each) for each in closed} == {Executor, GraphTally}
     with pytest.raises(ConfigError, match=r"warm_up .*'large' is not WIDTHxHEIGHT"):
         make(warm_up="128x128,large")
 
