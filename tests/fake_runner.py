@@ -172,7 +172,12 @@ class FakeRunner:
         self.seen.append(recipe)
         timeline = Timeline(time.monotonic())
         return EngineTicket(
-            next(self._ids), recipe, self._cancel, request=request, timeline=timeline
+            next(self._ids),
+            recipe,
+            self._cancel,
+            request=request,
+            timeline=timeline,
+            is_own_thread=lambda: False,
         )
 
     def _cancel(self, id: int) -> None:
