@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import webbrowser
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -103,7 +101,12 @@ def serve(
 def _serve(loaded: LoadedConfig, given: _Given) -> None:
     _need_server_packages()
     from mezzotint.models.locate import locate
+    from mezzotint.server import logs
+    from mezzotint.server.app import create_app
     from mezzotint.server.listener import address_of, listen
+    from mezzotint.server.run import make_server
+    from mezzotint.server.source import RunnerSource
+    from mezzotint.workers.settle import settle
 
     path = locate(loaded.config.model)
     feed = _replayed(given.replay)
@@ -114,35 +117,14 @@ def _serve(loaded: LoadedConfig, given: _Given) -> None:
         keys = stack.enter_context(_open_keys(given.api_key, given.host, database))
         settings = _settings(given, loaded, config, keys)
         listener = stack.enter_context(listen(given.host, given.port))
-        # A worker's process imports torch while this one imports what it answers with.
-        opening = _begin(lambda: _load(config, path))
-        from mezzotint.server import logs, run
-        from mezzotint.server.app import create_app
-        from mezzotint.server.source import RunnerSource
-        from mezzotint.workers.settle import settle
-
-        source = RunnerSource(opening.result, on_failure=lambda: _stop(server))
+        source = RunnerSource(lambda: _load(config, path), on_failure=lambda: _stop(server))
         app = create_app(source, settings, history, feed)
         source.when_open(lambda _: settle())  # all is imported by then
         url = address_of(listener) + settings.root_path
-        server = run.make_server(app, lambda: _announce(url, config.model, given.open_page))
+        server = make_server(app, lambda: _announce(url, config.model, given.open_page))
         logs.configure()
         server.run(sockets=[listener])
     _leave(source)
-
-
-def _begin(load: Callable[[], Served]) -> Future[Served]:
-    """Load in a thread that nothing waits for: it may take minutes, and cannot be interrupted."""
-    opening: Future[Served] = Future()
-
-    def run() -> None:
-        try:
-            opening.set_result(load())
-        except BaseException as error:  # whatever it is, the source must tell
-            opening.set_exception(error)
-
-    threading.Thread(target=run, name="mezzotint-open", daemon=True).start()
-    return opening
 
 
 def _settings(given: _Given, loaded: LoadedConfig, config: Config, keys: Keyring) -> Settings:
@@ -279,13 +261,12 @@ def _checked_root(path: str) -> str:
 
 def _load(config: Config, path: Path) -> Served:
     """Workers that begin to load: a process for each GPU, or one for the CPU."""
-    from mezzotint.workers.open import in_flight, open_pool
-
-    pool = open_pool(config)  # first: what is imported below takes a while
     from mezzotint.models.find import open_tokenizer
     from mezzotint.server.source import Served
+    from mezzotint.workers.open import in_flight, open_pool
 
     tokenize = open_tokenizer(path, config.variant)
+    pool = open_pool(config)
     return Served(
         pool,
         lambda prompt: len(tokenize(prompt)),

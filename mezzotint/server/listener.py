@@ -1,4 +1,4 @@
-"""The socket a server listens on; nothing of HTTP is imported for it."""
+"""The socket that a server listens on."""
 
 from __future__ import annotations
 
