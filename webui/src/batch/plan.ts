@@ -9,6 +9,8 @@ export interface Task {
   count: number;
 }
 
+export const SEEDS = { min: 1, max: 100, step: 1 }; // of each prompt
+
 /** One prompt a line; empty lines are none. */
 export function promptsOf(text: string): string[] {
   return text
