@@ -7,6 +7,7 @@ const KEY = "mezzotint.recipe";
 
 class Form {
   recipe = $state<Recipe | null>(null); // null until the model is known
+  called = $state(false); // the page is to go to the prompt
 
   /** Take up what was there before the reload, as far as this model takes it. */
   open(model: Capabilities): void {
@@ -19,6 +20,12 @@ class Form {
 
   fill(values: Partial<Given>): void {
     if (this.recipe !== null) this.recipe = fill(this.recipe, values);
+  }
+
+  /** Fill it from a picture or a job, wherever that is shown, and go on there. */
+  use(values: Partial<Given>): void {
+    this.fill(values);
+    this.called = true;
   }
 
   /** The model's own way with everything but the words. */
