@@ -6,7 +6,7 @@ import { expect, Failure, sentence } from "../api/failure.ts";
 import type { ImageInfo, Job, JobCall } from "../api/types.ts";
 import { server } from "../server.svelte.ts";
 import { session } from "../session.svelte.ts";
-import { change, isOpen, type JobEvent, merge } from "./change.ts";
+import { change, isOpen, type JobEvent, merge, withPictures } from "./change.ts";
 
 const TYPES = ["queued", "started", "progress", "image", "done", "failed", "cancelled"] as const;
 const RECENT = 30; // jobs shown below the form; the gallery has all pictures
@@ -92,6 +92,11 @@ class Jobs {
   async remove(id: string): Promise<void> {
     await expect(api.DELETE("/api/v1/jobs/{id}", { params: { path: { id } } }));
     this.list = this.list.filter((job) => job.id !== id);
+  }
+
+  /** Pictures were starred or deleted elsewhere on this page. */
+  retell(retold: (image: ImageInfo) => ImageInfo | null): void {
+    this.list = withPictures(this.list, retold);
   }
 
   /** What is not in a whole snapshot is over; how it ended, `read` tells. */
