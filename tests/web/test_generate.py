@@ -295,3 +295,5 @@ def test_on_a_phone_nothing_is_cut(page: Page, width: int) -> None:
             page.wait_for_timeout(150)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{path} in {language} is {wide} px wide"
+            for link in page.locator("nav a").all():
+                expect(link).to_be_in_viewport(ratio=1)
