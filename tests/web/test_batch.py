@@ -39,6 +39,24 @@ def test_prompts_times_seeds_with_one_bar_and_a_zip(page: Page, site: Site) -> N
     expect(batch).to_have_count(0)
 
 
+def test_a_refused_line_is_named_once_by_its_number_in_the_text(page: Page) -> None:
+    begin(page, "a cat\n\n" + "a red apple " * 400)
+    set_number(page, "Seeds each", "12")
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    expect(batch.get_by_text("12 not made")).to_be_visible()
+    expect(batch.get_by_text("Line 3: The prompt is too long")).to_have_count(1)
+    expect(batch.get_by_text("Line ")).to_have_count(1)
+
+
+def test_one_is_no_plural(page: Page) -> None:
+    begin(page, "a cat")
+    expect(page.get_by_text("1 prompt, 1 picture", exact=True)).to_be_visible()
+    generate(page).click()
+    expect(page.locator("article").get_by_text("1 step", exact=True)).to_be_visible()
+    expect(page.get_by_role("region", name="Batch").get_by_text("1 of 1 picture")).to_be_visible()
+
+
 def test_prompts_come_from_a_file(page: Page, tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("a cow\r\na pig\r\n", encoding="utf-8")
     page.get_by_text("Batch", exact=True).click()
