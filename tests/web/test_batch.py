@@ -49,6 +49,18 @@ def test_a_refused_line_is_named_once_by_its_number_in_the_text(page: Page) -> N
     expect(batch.get_by_text("Line ")).to_have_count(1)
 
 
+def test_lines_outlive_other_pages_and_a_reload(page: Page) -> None:
+    begin(page)
+    set_number(page, "Seeds each", "3")
+    lines, seeds = page.get_by_label("Prompts, one a line"), page.get_by_role("spinbutton")
+    page.get_by_role("link", name="About").click()
+    page.get_by_role("link", name="Generate").click()
+    for _ in range(2):
+        expect(lines).to_have_value(LINES)
+        expect(seeds.and_(page.get_by_label("Seeds each"))).to_have_value("3")
+        page.reload()
+
+
 def test_one_is_no_plural(page: Page) -> None:
     begin(page, "a cat")
     expect(page.get_by_text("1 prompt, 1 picture", exact=True)).to_be_visible()
