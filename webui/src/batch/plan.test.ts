@@ -32,7 +32,9 @@ test("random seeds stay random in each job", () => {
 test("a batch is over once every picture is made or lost", () => {
   const tasks = tasksOf(promptsOf("a\nb\nc"), 4, -1, 10);
   const running = tally(tasks, [job("done", 4), job("running", 1), null]);
-  expect(running).toMatchObject({ pictures: 12, made: 5, lost: 0, over: false });
+  expect(running).toMatchObject({ pictures: 12, made: 5, inLine: 0, lost: 0, over: false });
+  const waiting = tally(tasks, [job("running", 1), job("queued", 0), job("queued", 0)]);
+  expect(waiting).toMatchObject({ made: 1, inLine: 8, over: false });
   const over = tally(tasks, [job("done", 4), job("cancelled", 1), "refused"]);
   expect(over).toMatchObject({ pictures: 12, made: 5, lost: 7, over: true });
   expect(over.images).toHaveLength(5);

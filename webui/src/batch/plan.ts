@@ -43,6 +43,7 @@ export function tasksOf(
 export interface Tally {
   pictures: number; // asked for
   made: number;
+  inLine: number; // of jobs that wait for their turn
   lost: number; // of jobs that failed or were cancelled, or were never taken
   over: boolean;
   images: readonly ImageInfo[];
@@ -52,6 +53,7 @@ export interface Tally {
 export function tally(tasks: readonly Task[], jobs: readonly (Job | "refused" | null)[]): Tally {
   let made = 0;
   let lost = 0;
+  let inLine = 0;
   const images: ImageInfo[] = [];
   tasks.forEach((task, index) => {
     const job = jobs[index] ?? null;
@@ -59,10 +61,11 @@ export function tally(tasks: readonly Task[], jobs: readonly (Job | "refused" | 
     if (job === null || job === "refused") return;
     made += job.images.length;
     images.push(...job.images);
+    if (job.state === "queued") inLine += task.count - job.images.length;
     if (!isOpen(job)) lost += Math.max(0, task.count - job.images.length);
   });
   const pictures = tasks.reduce((sum, task) => sum + task.count, 0);
-  return { pictures, made, lost, over: made + lost >= pictures, images };
+  return { pictures, made, inLine, lost, over: made + lost >= pictures, images };
 }
 
 export interface Refusal {
