@@ -60,6 +60,13 @@ class Gallery {
     }
   }
 
+  /** Go on with what failed. */
+  async retry(): Promise<void> {
+    if (this.problem === null) return;
+    this.complete = false;
+    await this.more(this.cursor === null);
+  }
+
   /** A picture that was just made; one that is looked for in another way waits for the next look. */
   add(image: ImageInfo): void {
     if (this.search !== "" || this.starred) return;
