@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,20 @@ class MezzotintError(Exception):
 
 class RequestError(MezzotintError, ValueError):
     """A request asks for something outside the limits."""
+
+    code: ClassVar[str] = "invalid_value"  # a server's word for it, for programs
+
+
+class PromptTooLongError(RequestError):
+    """A prompt has more tokens than the model takes; the text says how many, and the limit."""
+
+    code = "prompt_too_long"
+
+
+class NoSettingsError(RequestError):
+    """A picture file says nothing of how it was made."""
+
+    code = "no_settings"
 
 
 class ConfigError(MezzotintError, ValueError):

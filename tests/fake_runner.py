@@ -28,10 +28,10 @@ from mezzotint.types import (
     Image,
     Progress,
     ProgressStage,
+    PromptTooLongError,
     Provenance,
     Recipe,
     Request,
-    RequestError,
 )
 
 SHIFT = 3.0
@@ -81,10 +81,10 @@ PROVENANCE = Provenance(
 
 
 def count_tokens(prompt: str) -> int:
-    """As many as words, and a template of two. RequestError beyond the limit."""
+    """As many as words, and a template of two. PromptTooLongError beyond the limit."""
     tokens = len(prompt.split()) + 2
     if tokens > MAX_PROMPT_TOKENS:
-        raise RequestError(f"the prompt has {tokens} tokens; shorten it")
+        raise PromptTooLongError(f"the prompt has {tokens} tokens; shorten it")
     return tokens
 
 

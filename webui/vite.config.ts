@@ -11,6 +11,7 @@ export default defineConfig({
   build: {
     outDir: "../mezzotint/web",
     emptyOutDir: true,
+    cssCodeSplit: false, // a style sheet that did not load is never fetched again
     target: "es2023",
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // fonts as files: the page's policy allows no data: for them

@@ -22,7 +22,7 @@ from mezzotint.images.settings import (
     load_object,
     well_formed,
 )
-from mezzotint.types import RequestError
+from mezzotint.types import NoSettingsError
 
 Program = Literal["mezzotint", "a1111", "comfyui", "invokeai", "swarmui"]
 
@@ -72,7 +72,7 @@ def _read(texts: Mapping[str, str]) -> tuple[Program, Settings]:
         return "a1111", parse_infotext(parameters)
     if _COMFY in texts:
         return "comfyui", parse_comfy(texts[_COMFY])
-    raise RequestError(
+    raise NoSettingsError(
         "the picture carries no settings of Mezzotint, A1111, ComfyUI, InvokeAI or SwarmUI; sites "
         "and chats often strip them: take the original file"
     )

@@ -71,7 +71,7 @@ def explain(error: BaseException, request_id: str) -> ApiError:
     if isinstance(error, ConflictError):
         return ApiError(409, str(error), code="idempotency_conflict", param="Idempotency-Key")
     if isinstance(error, RequestError):
-        return invalid(str(error), None)
+        return invalid(str(error), None, error.code)
     if isinstance(error, Cancelled):
         message = "the server is closing; ask again in a moment"
         return ApiError(503, message, code="closing", kind="server_error")

@@ -77,7 +77,7 @@ def inspect_router(source: RunnerSource) -> APIRouter:
         try:
             found = await run_in_threadpool(inspect, data)
         except RequestError as error:
-            raise invalid(str(error), None) from error
+            raise invalid(str(error), None, error.code) from error
         return _shown(found, source)
 
     return router

@@ -136,7 +136,7 @@ KNOBS = (
     Knob(
         name="keep_pictures",
         en="Pictures kept; the oldest without a star go first. 0: all.",
-        zh="保留的图片数；未加星标的最旧图片先删除。0：全部保留。",
+        zh="保留的图片数；未收藏的最旧图片先删除。0：全部保留。",
         kind="integer",
         min=0,
         max=10_000_000,
@@ -144,7 +144,7 @@ KNOBS = (
     Knob(
         name="keep_days",
         en="Days that pictures without a star are kept. 0: for ever.",
-        zh="未加星标的图片保留的天数。0：永久。",
+        zh="未收藏的图片保留的天数。0：永久。",
         kind="number",
         min=0,
         max=36_500,
@@ -152,7 +152,7 @@ KNOBS = (
     Knob(
         name="keep_gib",
         en="Disk for pictures without a star, GiB; the oldest go first. 0: no limit.",
-        zh="未加星标的图片占用的磁盘上限（GiB）；最旧的先删除。0：不限。",
+        zh="未收藏的图片占用的磁盘上限（GiB）；最旧的先删除。0：不限。",
         kind="number",
         min=0,
         max=1_000_000,

@@ -12,7 +12,7 @@ import torch
 from mezzotint.models.load import load
 from mezzotint.models.spec import Build
 from mezzotint.models.zimage.prompt import TEMPLATE, PromptTokenizer
-from mezzotint.types import ModelError, RequestError
+from mezzotint.types import ModelError, PromptTooLongError
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_prompt_at_the_limit_passes_and_one_token_more_does_not(tokenizer_file
     prompt = "a cat " * 20
     length = len(unlimited(prompt))
     assert len(PromptTokenizer(tokenizer_file, length)(prompt)) == length
-    with pytest.raises(RequestError, match=rf"has {length} tokens .* limit is {length - 1}"):
+    with pytest.raises(PromptTooLongError, match=rf"has {length} tokens .* limit is {length - 1}"):
         PromptTokenizer(tokenizer_file, length - 1)(prompt)
 
 

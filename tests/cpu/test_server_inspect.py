@@ -85,10 +85,20 @@ def test_long_texts_are_shown_in_part(server: Running) -> None:
     assert len(body["request"]["prompt"]) == 10**6  # type: ignore[index]
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", png(), png(parameters="x")[:-9]])
-def test_other_files_are_refused_in_a_sentence(server: Running, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "invalid_value"),
+        (b"hello", "invalid_value"),
+        (png(parameters="x")[:-9], "invalid_value"),
+        (png(), "no_settings"),
+    ],
+)
+def test_other_files_are_refused_in_a_sentence(server: Running, data: bytes, code: str) -> None:
     status, body = send(server, data)
-    assert (status, body["error"]["code"]) == (400, "invalid_value")  # type: ignore[index]
+    assert (status, body["error"]["code"]) == (400, code)  # type: ignore[index]
+    assert body["error"]["type"] == "invalid_request_error"  # type: ignore[index]
+    assert body["error"]["param"] is None  # type: ignore[index]
 
 
 def test_pictures_may_be_larger_than_other_bodies(server: Running) -> None:

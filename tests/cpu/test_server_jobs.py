@@ -167,7 +167,7 @@ WRONG: tuple[tuple[dict[str, Any], str | None, str], ...] = (
     ({"n": 11}, "n", "invalid_value"),
     ({"n": 9}, "n", "invalid_value"),  # the queue holds 8
     ({"width": 65}, None, "invalid_value"),
-    ({"prompt": "word " * 600}, None, "invalid_value"),  # tokens, counted before the 202
+    ({"prompt": "word " * 600}, None, "prompt_too_long"),  # tokens, counted before the 202
     ({"priority": 11}, "priority", "invalid_value"),
     ({"deadline_s": 0}, "deadline_s", "invalid_value"),
     ({"preset": "none"}, None, "invalid_value"),

@@ -191,7 +191,7 @@ def test_words_of_other_servers_and_of_openai_are_taken(client: openai.OpenAI) -
         ({"extra_body": {"prompt": None}}, "prompt", "invalid_value"),
         ({"size": "100x100"}, None, "invalid_value"),
         ({"extra_body": {"preset": "none"}}, None, "invalid_value"),
-        ({"prompt": "word " * 600}, None, "invalid_value"),
+        ({"prompt": "word " * 600}, None, "prompt_too_long"),
         ({"prompt": "x" * 32_001}, "prompt", "invalid_value"),
     ],
 )

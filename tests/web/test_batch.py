@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -37,6 +38,55 @@ def test_prompts_times_seeds_with_one_bar_and_a_zip(page: Page, site: Site) -> N
     assert {image["seed"] for job in jobs for image in job["images"]} == {100, 101}
     batch.get_by_role("button", name="Dismiss").click()
     expect(batch).to_have_count(0)
+
+
+def test_a_refused_line_is_named_once_by_its_number_in_the_text(page: Page) -> None:
+    begin(page, "a cat\n\n" + "a red apple " * 400)
+    set_number(page, "Seeds each", "12")
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    expect(batch.get_by_text("12 not made")).to_be_visible()
+    expect(batch.get_by_text("Line 3: The prompt is too long")).to_have_count(1)
+    expect(batch.get_by_text("Line ")).to_have_count(1)
+
+
+def test_pictures_come_before_what_waits(page: Page) -> None:
+    begin(page, "\n".join(f"a cat {number}" for number in range(30)), steps="30")
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    expect(batch.get_by_text(re.compile(r"\d+ in line"))).to_be_visible()
+    expect(page.get_by_role("button", name="Open: a cat 0")).to_be_visible()
+    cards = page.locator("article")
+    expect(cards.first).to_have_attribute("data-state", "running")
+    expect(page.locator("article[data-state=queued]")).to_have_count(0)
+    waiting = page.locator(".frame.empty").first
+    ground = waiting.evaluate("element => getComputedStyle(element).backgroundColor")
+    assert ground != page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    batch.get_by_role("button", name="Cancel the batch").click()
+    expect(batch.get_by_text("not made")).to_be_visible()
+    expect(cards.first.get_by_role("button", name="Open:").first).to_be_visible()
+    batch.get_by_role("button", name="Dismiss").click()
+    expect(cards.first.get_by_role("button", name="Open:").first).to_be_visible()
+
+
+def test_lines_outlive_other_pages_and_a_reload(page: Page) -> None:
+    begin(page)
+    set_number(page, "Seeds each", "3")
+    lines, seeds = page.get_by_label("Prompts, one a line"), page.get_by_role("spinbutton")
+    page.get_by_role("link", name="About").click()
+    page.get_by_role("link", name="Generate").click()
+    for _ in range(2):
+        expect(lines).to_have_value(LINES)
+        expect(seeds.and_(page.get_by_label("Seeds each"))).to_have_value("3")
+        page.reload()
+
+
+def test_one_is_no_plural(page: Page) -> None:
+    begin(page, "a cat")
+    expect(page.get_by_text("1 prompt, 1 picture", exact=True)).to_be_visible()
+    generate(page).click()
+    expect(page.locator("article").get_by_text("1 step", exact=True)).to_be_visible()
+    expect(page.get_by_role("region", name="Batch").get_by_text("1 of 1 picture")).to_be_visible()
 
 
 def test_prompts_come_from_a_file(page: Page, tmp_path: Path) -> None:

@@ -112,6 +112,20 @@ def test_the_keyboard_alone_reaches_everything(gallery: Page) -> None:
     expect(gallery.locator(".picture").first).to_be_focused()
 
 
+@pytest.mark.parametrize("width", [320, 390, 720, 900])
+def test_the_search_stays_in_sight_below_the_bar(gallery: Page, width: int) -> None:
+    gallery.set_viewport_size({"width": width, "height": 300})
+    gallery.locator(".sheet").evaluate("sheet => { sheet.style.minHeight = '2000px' }")
+    gallery.evaluate("scrollTo(0, 500)")
+    gallery.wait_for_timeout(150)
+    bar = gallery.locator("body header").first.bounding_box()
+    tools = gallery.get_by_role("toolbar").bounding_box()
+    assert bar is not None
+    assert tools is not None
+    assert tools["y"] == bar["y"] + bar["height"]
+    gallery.get_by_label("Search prompts").click(trial=True)  # nothing lies over it
+
+
 def test_a_new_picture_appears_by_itself(gallery: Page, site: Site) -> None:
     site.make("a rocket")
     expect(gallery.locator(".picture").first).to_have_attribute("aria-label", "a rocket")

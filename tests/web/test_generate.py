@@ -236,6 +236,7 @@ def test_scenes_and_presets_of_ones_own(page: Page) -> None:
     page.reload()
     expect(mine).to_be_visible()
     page.get_by_role("button", name="Delete the preset 我的 preset").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
     expect(mine).to_have_count(0)
 
 
@@ -278,6 +279,7 @@ def test_settings_of_an_earlier_job_are_used_again(page: Page, site: Site) -> No
     expect(page.get_by_label("Seed", exact=True)).to_have_value("11")
     expect(page.get_by_role("spinbutton", name="Pictures")).to_have_value("2")
     newest(page).get_by_role("button", name="Delete these pictures").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
     expect(page.locator("article")).to_have_count(0)
     assert site.jobs() == []
 
@@ -293,3 +295,5 @@ def test_on_a_phone_nothing_is_cut(page: Page, width: int) -> None:
             page.wait_for_timeout(150)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{path} in {language} is {wide} px wide"
+            for link in page.locator("nav a").all():
+                expect(link).to_be_in_viewport(ratio=1)

@@ -216,6 +216,20 @@ def test_all_of_it_can_be_read_as_tables(shown: Page) -> None:
     expect(shown.get_by_role("button", name="Table view")).to_have_attribute("aria-pressed", "true")
 
 
+def test_pause_stops_the_table_too(shown: Page) -> None:
+    shown.get_by_role("button", name="Table view").click()
+    newest = shown.get_by_role("table").filter(has_text="The newest 60 spans").locator("tbody tr")
+    moving = newest.first.inner_text()
+    until(lambda: newest.first.inner_text() != moving)
+    shown.get_by_role("button", name="Pause", exact=True).click()
+    shown.wait_for_timeout(1000)  # what had begun by then is still told
+    still = newest.first.inner_text()
+    shown.wait_for_timeout(2000)
+    assert newest.first.inner_text() == still
+    shown.get_by_role("button", name="Live", exact=True).click()
+    until(lambda: newest.first.inner_text() != still)
+
+
 @pytest.mark.parametrize(("locale", "scheme"), [("en-GB", "dark"), ("zh-CN", "light")])
 def test_it_is_accessible_and_nothing_is_cut(
     browser: Browser, replay: Site, locale: str, scheme: str

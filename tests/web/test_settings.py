@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import watch
@@ -45,6 +46,78 @@ def test_settings_say_when_they_count(page: Page, site: Site) -> None:
     expect(page.get_by_text("until then: mezzotint")).to_be_visible()
     page.get_by_role("button", name="Back to mezzotint").click()
     expect(page.get_by_text("until then")).to_have_count(0)
+
+
+def kept(site: Site) -> dict[str, Any]:
+    return {s["name"]: s["value"] for s in site.call("GET", "/api/v1/settings")["settings"]}
+
+
+def test_a_setting_is_sent_on_enter_or_by_its_button_alone(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/#/settings")
+    queue = page.get_by_role("spinbutton", name="Pictures accepted and not finished")
+    save = page.get_by_role("button", name="Save", exact=True)
+    queue.press("ArrowUp")
+    queue.press("ArrowUp")
+    expect(save).to_be_visible()
+    queue.blur()
+    page.wait_for_timeout(300)
+    assert kept(site)["max_queue"] == 64
+    queue.press("Escape")
+    expect(queue).to_have_value("64")
+    expect(save).to_have_count(0)
+    queue.fill("")
+    expect(save).to_be_disabled()
+    queue.fill("0")
+    queue.press("Enter")
+    expect(page.get_by_text("max_queue must be")).to_be_visible()
+    queue.press("Escape")
+    expect(page.get_by_text("max_queue must be")).to_have_count(0)
+    queue.fill("66")
+    save.press("Enter")
+    expect(page.get_by_text("Saved")).to_be_visible()
+    expect(queue).to_be_focused()
+    assert kept(site)["max_queue"] == 66
+    level = page.get_by_label("What files say of how they were made")
+    level.focus()
+    level.press("ArrowDown")
+    chosen = level.input_value()
+    assert kept(site)["metadata"] != chosen
+    save.click()
+    expect(save).to_have_count(0)
+    assert kept(site)["metadata"] == chosen
+    for name in ("max_queue", "metadata"):
+        row = page.get_by_role("listitem").filter(has_text=name)
+        row.get_by_role("button", name="Back to").press("Enter")
+        expect(row.get_by_role("button")).to_have_count(0)
+        expect(page.locator(f"#setting-{name}")).to_be_focused()
+
+
+def test_keeping_less_asks_before_it_deletes(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/#/settings")
+    pictures = page.get_by_role("spinbutton", name="Pictures kept")
+    question = page.get_by_role("alertdialog", name="Pictures beyond it are deleted for good")
+    try:
+        pictures.press("ArrowUp")
+        pictures.press("Enter")
+        expect(question).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(question).to_have_count(0)
+        expect(pictures).to_be_focused()
+        assert kept(site)["keep_pictures"] == 0
+        page.keyboard.press("Escape")
+        expect(pictures).to_have_value("0")
+        pictures.fill("5000")
+        page.get_by_role("button", name="Save", exact=True).click()
+        question.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("Saved")).to_be_visible()
+        assert kept(site)["keep_pictures"] == 5000
+        pictures.fill("6000")
+        pictures.press("Enter")  # more than before: nothing to ask
+        expect(page.get_by_role("button", name="Save", exact=True)).to_have_count(0)
+        expect(pictures).to_have_value("6000")
+        assert kept(site)["keep_pictures"] == 6000
+    finally:
+        site.call("PATCH", "/api/v1/settings", {"keep_pictures": 0})
 
 
 def test_about_says_what_runs(page: Page, site: Site) -> None:

@@ -1,5 +1,7 @@
 /** Where in the page we are: the part of the address behind #, so that any proxy path works. */
 
+import { isOver } from "./parts/back.ts";
+
 class Route {
   path = $state(read());
 
@@ -10,7 +12,12 @@ class Route {
   }
 
   go(path: string): void {
-    location.hash = path;
+    if (path === this.path) return;
+    const goal = new URL(location.href);
+    goal.hash = path;
+    // From a dialog its entry is taken over: Back leads to the page that it lay on.
+    if (isOver()) location.replace(goal);
+    else location.assign(goal);
   }
 }
 

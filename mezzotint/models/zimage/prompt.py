@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from mezzotint.types import ModelError, RequestError
+from mezzotint.types import ModelError, PromptTooLongError
 
 # Qwen3's chat template for one user turn, with thinking enabled: no think block is emitted.
 TEMPLATE = "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
@@ -33,10 +33,10 @@ class PromptTokenizer:
         return max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
 
     def __call__(self, prompt: str) -> tuple[int, ...]:
-        """The ids of the whole template, exact length; RequestError above the limit (tokens)."""
+        """The ids of the whole template, exact length; PromptTooLongError above the limit."""
         ids = tuple(self._tokenizer.encode(TEMPLATE.format(prompt=prompt)).ids)
         if len(ids) > self._max_tokens:
-            raise RequestError(
+            raise PromptTooLongError(
                 f"the prompt has {len(ids)} tokens with its template and the limit is "
                 f"{self._max_tokens}; shorten it by about {len(ids) - self._max_tokens} tokens"
             )

@@ -1,11 +1,12 @@
 /** What went wrong, as a sentence for the reader. */
 
+import { number } from "../text/format.ts";
 import { texts } from "../text/texts.ts";
 
 const t = texts({
   unreachable: {
-    en: "The server does not answer. Check that it runs; the page goes on by itself once it does.",
-    zh: "服务器没有响应。请确认它正在运行；恢复后页面会自动继续。",
+    en: "The server does not answer. Try again once it does.",
+    zh: "服务器没有响应，请等它恢复后再试。",
   },
   signedOut: {
     en: "This server needs a key. Sign in to go on.",
@@ -23,8 +24,18 @@ const t = texts({
     en: "The queue is full. Wait until some of it is done, then try again.",
     zh: "队列已满，请等部分任务完成后再试。",
   },
+  tooLong: {
+    en: (has: number, most: number) =>
+      `The prompt is too long: ${number(has)} tokens, and the model takes ${number(most)}. Shorten it.`,
+    zh: (has: number, most: number) =>
+      `提示词过长：共 ${number(has)} 个 token，模型最多支持 ${number(most)} 个，请缩短。`,
+  },
+  noSettings: {
+    en: "This picture carries no settings. Websites and chats often strip them: take the original file.",
+    zh: "这张图片中没有生成参数。网站和聊天软件常会将其去除，请使用原始文件。",
+  },
   refused: {
-    en: (reason: string) => reason, // the server's own sentence
+    en: (reason: string) => `The server refused this: ${reason}`, // its own sentence
     zh: (reason: string) => `服务器拒绝了请求：${reason}`,
   },
   broken: {
@@ -71,6 +82,11 @@ export function failure(status: number, body: unknown): Failure {
   if (status === 403) return new Failure(status, code, t.forbidden);
   if (status === 429) return new Failure(status, code, t.busy);
   if (code === "model_not_ready") return new Failure(status, code, t.loading);
+  if (code === "no_settings") return new Failure(status, code, t.noSettings);
+  if (code === "prompt_too_long") {
+    const [has, most] = error?.message?.match(/\d+/g) ?? []; // in this order, says docs/api.md
+    if (has && most) return new Failure(status, code, t.tooLong(Number(has), Number(most)));
+  }
   return new Failure(status, code, error?.message ? t.refused(error.message) : t.broken(status));
 }
 

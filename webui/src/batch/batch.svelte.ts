@@ -31,6 +31,11 @@ class Batch {
 
   private running = false;
 
+  /** Its jobs, as far as they have been asked for. */
+  readonly ids: ReadonlySet<string> = $derived(
+    new Set(this.stored?.ids.filter((id) => id !== null) ?? []),
+  );
+
   readonly tally = $derived.by(() => {
     const { stored } = this;
     if (stored === null) return null;

@@ -3,6 +3,7 @@
 import { api } from "../api/client.ts";
 import { expect, sentence } from "../api/failure.ts";
 import type { ImageInfo } from "../api/types.ts";
+import { jobs } from "../jobs/jobs.svelte.ts";
 
 const PAGE = 200;
 const MAX_IDS = 1000; // of one call
@@ -18,32 +19,36 @@ class Gallery {
   private cursor: string | null = null;
   private turn = 0; // a slow answer to an older question is dropped
 
-  /** Ask anew, from the newest. */
-  async restart(): Promise<void> {
+  /** Ask anew, from the newest on, for at least `count` if there are so many. */
+  async restart(count = 0): Promise<void> {
     this.turn += 1;
     this.cursor = null;
     this.complete = false;
     this.loading = false;
-    await this.more(true);
+    await this.more(true, count);
   }
 
   /** The next page, if there is one and none is on its way. */
-  async more(first = false): Promise<void> {
+  async more(first = false, count = 0): Promise<void> {
     if (this.loading || this.complete) return;
     this.loading = true;
     const turn = this.turn;
-    const query = {
-      search: this.search,
-      starred: this.starred,
-      limit: PAGE,
-      ...(this.cursor === null ? {} : { cursor: this.cursor }),
-    };
+    const found: ImageInfo[] = [];
     try {
-      const page = await expect(api.GET("/api/v1/images", { params: { query } }));
-      if (turn !== this.turn) return;
-      this.items = first ? page.data : [...this.items, ...page.data];
-      this.cursor = page.next_cursor;
-      this.complete = page.next_cursor === null;
+      do {
+        const query = {
+          search: this.search,
+          starred: this.starred,
+          limit: PAGE,
+          ...(this.cursor === null ? {} : { cursor: this.cursor }),
+        };
+        const page = await expect(api.GET("/api/v1/images", { params: { query } }));
+        if (turn !== this.turn) return;
+        found.push(...page.data);
+        this.cursor = page.next_cursor;
+      } while (this.cursor !== null && found.length < count);
+      this.items = first ? found : [...this.items, ...found];
+      this.complete = this.cursor === null;
       this.problem = null;
     } catch (error) {
       if (turn === this.turn) {
@@ -53,6 +58,13 @@ class Gallery {
     } finally {
       if (turn === this.turn) this.loading = false;
     }
+  }
+
+  /** Go on with what failed. */
+  async retry(): Promise<void> {
+    if (this.problem === null) return;
+    this.complete = false;
+    await this.more(this.cursor === null);
   }
 
   /** A picture that was just made; one that is looked for in another way waits for the next look. */
@@ -68,7 +80,9 @@ class Gallery {
         body: { starred },
       });
       const image = await expect(call);
-      this.items = this.items.map((item) => (item.id === id ? image : item));
+      const retold = (item: ImageInfo) => (item.id === id ? image : item);
+      this.items = this.items.map(retold);
+      jobs.retell(retold);
     }
   }
 
@@ -78,6 +92,7 @@ class Gallery {
       await expect(api.POST("/api/v1/images/delete", { body: { ids: some } }));
       const gone = new Set(some);
       this.items = this.items.filter((item) => !gone.has(item.id));
+      jobs.retell((image) => (gone.has(image.id) ? null : image));
     }
   }
 }

@@ -4,9 +4,19 @@ import type { Capabilities } from "../api/types.ts";
 import { fill, type Given, isTaken, ownRecipe, type Recipe } from "./recipe.ts";
 
 const KEY = "mezzotint.recipe";
+const MANY_KEY = "mezzotint.prompts";
+
+/** What the form holds beside a recipe: which way it works, and a batch's prompts. */
+interface Many {
+  mode: "one" | "batch";
+  lines: string;
+  seeds: number; // of each line
+}
 
 class Form {
   recipe = $state<Recipe | null>(null); // null until the model is known
+  called = $state(false); // the page is to go to the prompt
+  many = $state<Many>(rememberedMany());
 
   /** Take up what was there before the reload, as far as this model takes it. */
   open(model: Capabilities): void {
@@ -21,6 +31,12 @@ class Form {
     if (this.recipe !== null) this.recipe = fill(this.recipe, values);
   }
 
+  /** Fill it from a picture or a job, wherever that is shown, and go on there. */
+  use(values: Partial<Given>): void {
+    this.fill(values);
+    this.called = true;
+  }
+
   /** The model's own way with everything but the words. */
   reset(model: Capabilities): void {
     const { prompt, negative } = this.recipe ?? ownRecipe(model);
@@ -29,6 +45,11 @@ class Form {
 
   remember(): void {
     if (this.recipe !== null) localStorage.setItem(KEY, JSON.stringify(this.recipe));
+    try {
+      localStorage.setItem(MANY_KEY, JSON.stringify(this.many));
+    } catch {
+      localStorage.removeItem(MANY_KEY); // lines that are more than a browser keeps: none, not old ones
+    }
   }
 }
 
@@ -37,6 +58,20 @@ function remembered(own: Recipe): Recipe {
   try {
     const stored: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     return { ...own, ...(stored as Partial<Recipe>) };
+  } catch {
+    return own;
+  }
+}
+
+function rememberedMany(): Many {
+  const own: Many = { mode: "one", lines: "", seeds: 1 };
+  try {
+    const stored = JSON.parse(localStorage.getItem(MANY_KEY) ?? "{}") as Partial<Many>;
+    return {
+      mode: stored.mode === "batch" ? "batch" : "one",
+      lines: typeof stored.lines === "string" ? stored.lines : own.lines,
+      seeds: Number.isInteger(stored.seeds) ? Number(stored.seeds) : own.seeds,
+    };
   } catch {
     return own;
   }

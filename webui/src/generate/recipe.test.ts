@@ -41,6 +41,8 @@ test.each([
   [{ steps: 20, leastSteps: 30 }, false],
   [{ guidance: 21 }, false],
   [{ guidance: Number.NaN }, false],
+  [{ guidance: null as unknown as number }, false], // an emptied field
+  [{ guidance: 2.25 }, true],
   [{ seed: -2 }, false],
   [{ seed: 2 ** 53 }, false],
   [{ count: 11 }, false],

@@ -1,6 +1,7 @@
 /** What the form holds, as plain values, and the request that they make. */
 
 import type { Capabilities, Format, JobCall } from "../api/types.ts";
+import { fits } from "../parts/amount.ts";
 import { sizeProblem } from "./size.ts";
 
 export interface Recipe {
@@ -16,6 +17,8 @@ export interface Recipe {
   format: Format;
   metadata: Metadata; // what the file says of itself
 }
+
+export const GUIDANCE_STEP = 0.1; // of its slider; the model takes any number
 
 export type Metadata = "full" | "minimal";
 
@@ -100,8 +103,7 @@ export function isTaken(recipe: Recipe, { limits, formats }: Capabilities): bool
     sizeProblem(recipe.width, recipe.height, guidance > 0, limits) === null &&
     isWhole(steps, limits.steps.min, limits.steps.max) &&
     (leastSteps === null || isWhole(leastSteps, limits.steps.min, steps)) &&
-    guidance >= limits.guidance.min &&
-    guidance <= limits.guidance.max &&
+    fits(guidance, { ...limits.guidance, step: GUIDANCE_STEP }) &&
     isWhole(seed, -1, Number.MAX_SAFE_INTEGER) &&
     isWhole(count, 1, limits.n_max) &&
     formats.includes(recipe.format)
@@ -109,5 +111,5 @@ export function isTaken(recipe: Recipe, { limits, formats }: Capabilities): bool
 }
 
 function isWhole(value: number, min: number, max: number): boolean {
-  return Number.isInteger(value) && value >= min && value <= max;
+  return fits(value, { min, max, step: 1 });
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { ImageInfo, Job } from "../api/types.ts";
-import { change, type JobEvent, merge, remaining } from "./change.ts";
+import { change, type JobEvent, merge, remaining, withPictures } from "./change.ts";
 
 const job = (over: Partial<Job> = {}): Job =>
   ({
@@ -78,4 +78,13 @@ test("the time to go comes from the steps that were made", () => {
   expect(remaining(running, 104)).toBeCloseTo(12); // 4 of 16 steps took 4 s
   expect(remaining({ ...running, images: [image(0)] }, 112)).toBeCloseTo(4);
   expect(remaining(job(), 104)).toBeNull();
+});
+
+test("pictures that were starred or deleted elsewhere are told anew in their jobs", () => {
+  const jobs = [job({ images: [image(0), image(1)] }), job({ id: "b", images: [image(2)] })];
+  const retold = withPictures(jobs, (one) => {
+    if (one.index === 0) return null;
+    return one.index === 2 ? { ...one, starred: true } : one;
+  });
+  expect(retold.map((one) => one.images)).toEqual([[image(1)], [{ ...image(2), starred: true }]]);
 });

@@ -43,6 +43,17 @@ function withImage(images: readonly ImageInfo[], image: ImageInfo): ImageInfo[] 
   return [...others, image].sort((a, b) => a.index - b.index);
 }
 
+/** Jobs whose pictures `retold` tells anew; of null it says that the picture is gone. */
+export function withPictures(
+  jobs: readonly Job[],
+  retold: (image: ImageInfo) => ImageInfo | null,
+): Job[] {
+  return jobs.map((job) => {
+    const images = job.images.map(retold).filter((image) => image !== null);
+    return { ...job, images };
+  });
+}
+
 /** Two lists of jobs as one, newest first; where both have a job, `fresh` is right. */
 export function merge(fresh: readonly Job[], old: readonly Job[]): Job[] {
   const ids = new Set(fresh.map((job) => job.id));

@@ -6,17 +6,20 @@ import { expect, Failure, sentence } from "../api/failure.ts";
 import type { ImageInfo, Job, JobCall } from "../api/types.ts";
 import { server } from "../server.svelte.ts";
 import { session } from "../session.svelte.ts";
-import { change, isOpen, type JobEvent, merge } from "./change.ts";
+import { change, isOpen, type JobEvent, merge, withPictures } from "./change.ts";
 
 const TYPES = ["queued", "started", "progress", "image", "done", "failed", "cancelled"] as const;
 const RECENT = 30; // jobs shown below the form; the gallery has all pictures
 const RETRY_MS = 2000;
 const HIDDEN_MS = 20_000;
+const GLANCE_MS = 2000;
+const BETWEEN_MS = 15_000;
 
 class Jobs {
   list = $state.raw<readonly Job[]>([]); // newest first
   looks = new SvelteMap<string, string>(); // the latest look at an unfinished picture, by place
   warning = $state<string | null>(null); // what the server wants to have said
+  asked = $state.raw<readonly string[]>([]); // ids that this page asked for, in order
   newest = $state.raw<ImageInfo | null>(null); // the last picture that was finished
 
   private ears = new Set<JobEvent[]>(); // of calls that are under way
@@ -52,10 +55,19 @@ class Jobs {
       stream?.close();
       stream = null;
     };
-    // A browser keeps six connections to a server: tabs that nobody looks at leave theirs to others.
+    // A browser keeps six connections to a server: tabs that nobody looks at leave theirs to others,
+    // and while jobs are open they glance at them now and then, for the tab's title.
+    const rest = () => {
+      stop();
+      if (this.open.length === 0) return;
+      timer = window.setTimeout(() => {
+        connect();
+        timer = window.setTimeout(rest, GLANCE_MS);
+      }, BETWEEN_MS);
+    };
     const look = () => {
       clearTimeout(timer);
-      if (document.hidden) timer = window.setTimeout(stop, HIDDEN_MS);
+      if (document.hidden) timer = window.setTimeout(rest, HIDDEN_MS);
       else if (stream === null) connect();
     };
     document.addEventListener("visibilitychange", look);
@@ -76,8 +88,9 @@ class Jobs {
   async submit(body: JobCall, key: string = freshKey()): Promise<Job> {
     const header = { "idempotency-key": key };
     const call = () => expect(api.POST("/api/v1/jobs", { body, params: { header } }));
-    const [job] = await this.put(async () => [await call()]);
-    return job as Job;
+    const [job] = (await this.put(async () => [await call()])) as [Job];
+    this.asked = [...this.asked, job.id];
+    return job;
   }
 
   async cancel(id: string): Promise<void> {
@@ -94,10 +107,22 @@ class Jobs {
     this.list = this.list.filter((job) => job.id !== id);
   }
 
-  /** What is not in a whole snapshot is over; how it ended, `read` tells. */
+  /** Pictures were starred or deleted elsewhere on this page. */
+  retell(retold: (image: ImageInfo) => ImageInfo | null): void {
+    this.list = withPictures(this.list, retold);
+  }
+
+  /** What is not in a whole snapshot is over: how it ended is asked. */
   private take(snapshot: Schemas["Snapshot"]): void {
     const kept = snapshot.complete ? this.list.filter((job) => !isOpen(job)) : this.list;
+    const missed = this.open.map((job) => job.id);
     this.list = merge(snapshot.jobs, kept);
+    void this.readAll(missed).catch((error) => session.note(error));
+  }
+
+  /** Read those that the list lacks: more may have ended unheard than `read` brings. */
+  private async readAll(ids: readonly string[]): Promise<void> {
+    for (const id of ids) await this.has(id);
   }
 
   private hear(type: (typeof TYPES)[number], message: MessageEvent<string>): void {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Book } from "./book.svelte.ts";
 import { colourOf } from "./colours.ts";
 import { history } from "./fixtures.ts";
-import { boxes, heightOf, hit, moved, rowsOf, ticks, zoomed } from "./timeline.ts";
+import { boxes, heightOf, hit, listed, moved, rowsOf, ticks, zoomed } from "./timeline.ts";
 
 function bookOf(runs: Parameters<typeof history>[0]): Book {
   const book = new Book();
@@ -93,4 +93,14 @@ test("neighbouring requests have colours far apart", () => {
     const apart = Math.abs(hue(id) - hue(id + 1));
     expect(Math.min(apart, 360 - apart)).toBeGreaterThan(80);
   }
+});
+
+test("a table that is paused takes no later runs", () => {
+  const book = bookOf({
+    runs: Array.from({ length: 100 }, (_, i) => [0, 1, i * 10, 5, 1, []]),
+  } as Parameters<typeof history>[0]);
+  expect(listed(book.runs, null).map((run) => run.start)).toEqual(
+    Array.from({ length: 60 }, (_, i) => 990 - i * 10),
+  );
+  expect(listed(book.runs, { from: 0, to: 125 })[0]?.start).toBe(120);
 });

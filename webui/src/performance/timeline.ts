@@ -29,6 +29,7 @@ const MIN_MS = 2;
 const MAX_MS = 120_000;
 const UNORDERED_MS = 2000;
 const LANES = 3; // files are written side by side
+const LISTED = 60;
 
 /** A row a stream and device; lower ones where there are many. */
 export function rowsOf(devices: readonly number[]): Row[] {
@@ -91,6 +92,12 @@ function laneOf(lanes: Map<Row, number[]>, row: Row, run: Run): number {
   const lane = free < 0 ? ends.indexOf(Math.min(...ends)) : free;
   ends[lane] = run.end;
   return lane;
+}
+
+/** The newest runs, newest first; of a view that was paused, the newest that had begun by its end. */
+export function listed(runs: readonly Run[], paused: View | null): Run[] {
+  const begun = paused === null ? runs : runs.filter((run) => run.start <= paused.to);
+  return begun.slice(-LISTED).reverse();
 }
 
 /** The box under a point, or the nearest in its row within `slack` px. */

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { DeviceState } from "./book.svelte.ts";
+import type { Book, DeviceState, Point } from "./book.svelte.ts";
 import { device } from "./fixtures.ts";
-import { answer, reason, worst } from "./verdict.ts";
+import { answer, mostInFlight, reason, worst } from "./verdict.ts";
 
 type Balance = NonNullable<DeviceState["balance"]>;
 
@@ -31,6 +31,22 @@ test("the reason differs where pictures come alone, and on a CPU", () => {
   expect(reason(waiting(0, "nobody", { denoise: 1 }), true)).toBe("why_nobody_alone");
   expect(reason(waiting(0, "nobody", { denoise: 1 }), false)).toBe("why_nobody");
   expect(reason(device(0), false)).toBe("why_no_work");
+});
+
+test("pictures come alone only when ten seconds saw no two of them", () => {
+  const queue = (running: number, waiting: number, accepted = 0) => ({
+    running,
+    waiting,
+    accepted,
+  });
+  const point = (t: number, now: Book["queue"]): Point => ({
+    ...{ t, queue: now, arrived: 0, outcomes: {}, devices: [] },
+  });
+  const points = [point(88, queue(9, 0)), point(93, queue(1, 1)), point(96, queue(1, 0))];
+  expect(mostInFlight({ t: 100, queue: queue(0, 0), points })).toBe(2);
+  expect(mostInFlight({ t: 105, queue: queue(1, 0), points })).toBe(1);
+  expect(mostInFlight({ t: 105, queue: queue(1, 0, 3), points })).toBe(3); // two stand in the line
+  expect(mostInFlight({ t: 200, queue: queue(0, 0), points })).toBe(0);
 });
 
 test("of several devices the one that loses most time speaks, or the busiest", () => {

@@ -1,6 +1,6 @@
 /** Whom a device waits for, and why that may be; the words are the component's. */
 
-import type { Cause, DeviceState } from "./book.svelte.ts";
+import type { Book, Cause, DeviceState } from "./book.svelte.ts";
 
 const OF = {
   nobody: "denoise",
@@ -27,6 +27,16 @@ export function answer(device: DeviceState): { waits: Waits; share: number } {
   const waits = balance.waits_for;
   if (waits === "no_work") return { waits, share: 0 };
   return { waits, share: (balance.shares[OF[waits]] ?? 0) / working(device) };
+}
+
+const LOOK_S = 10; // what a balance is of too
+
+/** The most pictures that were in flight at once: one moment's queue would say one thing, then another. */
+export function mostInFlight({ t, queue, points }: Pick<Book, "t" | "queue" | "points">): number {
+  const recent = points.filter((point) => point.t >= t - LOOK_S).map((point) => point.queue);
+  return Math.max(
+    ...[queue, ...recent].map((now) => Math.max(now.running + now.waiting, now.accepted)),
+  );
 }
 
 /** `alone`: no more than one picture is in flight. */
