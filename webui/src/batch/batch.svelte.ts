@@ -113,7 +113,7 @@ class Batch {
     } catch (error) {
       const status = error instanceof Failure ? error.status : 500;
       if (status === 429 || status === 503 || status === 0) {
-        this.waiting = true;
+        this.waiting = status === 429;
         await new Promise((done) => setTimeout(done, status === 429 ? FULL_MS : AWAY_MS));
         return false;
       }
