@@ -93,7 +93,7 @@ def begin(page: Page, prompt: str) -> None:
     """Make three pictures, and stop half way through the third of them."""
     page.locator("#prompt").fill(prompt)
     page.get_by_role("spinbutton").nth(2).fill("3")
-    page.get_by_role("spinbutton").nth(3).fill("60")
+    page.get_by_role("spinbutton").nth(3).fill("110")
     page.locator("input[min='-1']").fill("7")
     page.locator("form button[type=submit]").click()
     card = page.locator("article").first
