@@ -52,6 +52,7 @@ class _Plan:
     origin: Origin | None
     target: Target
     writer: Writer
+    force: bool
 
 
 def run_order(
@@ -119,7 +120,7 @@ def _plan(
         raise RequestError(
             f"{error}; the picture was made with {origin.provenance.model}, give it as --model"
         ) from error
-    return _Plan(config, requests, origin, target, writer)
+    return _Plan(config, requests, origin, target, writer, destination.force)
 
 
 def _settle(loaded: LoadedConfig, target: Target, origin: Origin | None) -> Config:
@@ -168,7 +169,7 @@ def _tell(outcome: Outcome, plan: _Plan, report: Report, timing: _Timing) -> Non
         file = sys.stderr if to_stdout else sys.stdout
         print_stages(outcome.records, timing.clock, timing.start_s, timing.run_s, file)
     if report.trace is not None:
-        write_trace(report.trace, outcome.records, timing.clock)
+        write_trace(report.trace, outcome.records, timing.clock, force=plan.force)
     if outcome.error is not None:
         raise outcome.error
     if outcome.signal is not None:

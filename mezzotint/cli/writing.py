@@ -66,11 +66,11 @@ class Writer:
                 return path
 
 
-def write_file(path: Path, data: bytes, *, overwrite: bool) -> bool:
+def write_file(path: Path, data: bytes, *, overwrite: bool, option: str = "--out") -> bool:
     """Write `data` to `path` through a file beside it, so that nobody sees half a picture.
 
     False, without `overwrite`, where the name is taken. ResourceError for a full disk and the
-    like; nothing is left behind.
+    like, which names the `option` to change; nothing is left behind.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -79,7 +79,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> bool:
             file.write(data)
         return _publish(draft, path, overwrite)
     except OSError as error:
-        raise _failed(path, len(data), error) from error
+        raise _failed(path, len(data), error, option) from error
     finally:
         with suppress(OSError):  # it was moved, or its folder never came to be
             draft.unlink()
@@ -140,12 +140,12 @@ def _exists(path: Path) -> RequestError:
     return RequestError(f"{path} exists; choose another name, or overwrite it with --force")
 
 
-def _failed(path: Path, num_bytes: int, error: OSError) -> ResourceError:
+def _failed(path: Path, num_bytes: int, error: OSError, option: str) -> ResourceError:
     if error.errno in _DISK_FULL:
         return ResourceError(
             f"no room for {path} ({num_bytes} bytes: {error.strerror}); free some space or choose "
-            "another place with --out"
+            f"another place with {option}"
         )
     return ResourceError(
-        f"{path} could not be written ({error.strerror}); choose another place with --out"
+        f"{path} could not be written ({error.strerror}); choose another place with {option}"
     )
