@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mezzotint.cli.help import SectionedCommand
+from mezzotint.cli.streams import stdout_is_closed
 from mezzotint.types import RequestError
 
 if TYPE_CHECKING:
@@ -55,9 +56,15 @@ def add(name: Name, role: Role = "user", data_dir: DataDir = None) -> None:
     """
     from mezzotint.jobs import keys
 
+    if stdout_is_closed():
+        raise RequestError("stdout is closed, so the key could not be shown; open it")
     with _database(data_dir) as database:
         key, token = database.write(keys.add, name, role, _now_us())
-    typer.echo(token)
+        try:
+            typer.echo(token)
+        except BaseException:  # nobody saw it, and nobody ever will
+            database.write(keys.revoke, key.id, _now_us())
+            raise
     typer.echo(f"{key.role} key {key.id} for {key.name}; it cannot be shown again", err=True)
 
 

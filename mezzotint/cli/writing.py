@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mezzotint.cli.naming import Target, file_name
+from mezzotint.cli.streams import stdout_is_closed, told
 from mezzotint.types import Image, RequestError, ResourceError
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -109,19 +110,14 @@ def _publish_without_links(draft: Path, path: Path) -> bool:
 
 
 def _write_stdout(data: bytes) -> None:
-    try:
+    with told():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ResourceError(
-            f"stdout could not be written ({error.strerror}); free some space or redirect it "
-            "elsewhere"
-        ) from error
 
 
 def _check_stdout() -> None:
+    if stdout_is_closed():
+        raise RequestError("--out - needs stdout, which is closed; name a file, or open it")
     if sys.stdout.isatty():
         raise RequestError(
             "--out - would print a picture's bytes to a terminal; redirect stdout to a file or pipe"
