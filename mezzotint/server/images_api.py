@@ -20,6 +20,7 @@ from mezzotint.server.errors import ApiError, invalid
 from mezzotint.server.history import History, scope_of
 from mezzotint.server.image_schema import Deleted, ImageInfo, ImageList, Selection, StarRequest
 from mezzotint.server.image_schema import image_info as show
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.schema import ERRORS
 from mezzotint.types import Format, RequestError
 
@@ -94,7 +95,7 @@ def _add_reading(router: APIRouter, desk: _Desk) -> None:
 
 
 def _add_changing(router: APIRouter, desk: _Desk) -> None:
-    @router.patch("/{id}", summary="Star a picture, or take its star")
+    @router.patch("/{id}", summary="Star a picture, or take its star", dependencies=[JSON_ONLY])
     def star_image(id: _Id, body: StarRequest, http: Request) -> ImageInfo:
         desk.find(id, http)
         desk.history.gallery.database.write(images.set_starred, id, body.starred)
@@ -104,7 +105,11 @@ def _add_changing(router: APIRouter, desk: _Desk) -> None:
     def delete_image(id: _Id, http: Request) -> None:
         desk.history.gallery.delete(desk.find(id, http))
 
-    @router.post("/delete", summary="Delete several pictures; ids that are none are left out")
+    @router.post(
+        "/delete",
+        summary="Delete several pictures; ids that are none are left out",
+        dependencies=[JSON_ONLY],
+    )
     def delete_images(body: Selection, http: Request) -> Deleted:
         found = desk.select(body.ids, http)
         for image in found:
@@ -114,6 +119,7 @@ def _add_changing(router: APIRouter, desk: _Desk) -> None:
     @router.post(
         "/zip",
         summary="Read several pictures as one zip; ids that are none are left out",
+        dependencies=[JSON_ONLY],
         response_class=Response,
         responses={200: {"content": _ZIP, "headers": _LEFT_OUT}},
     )

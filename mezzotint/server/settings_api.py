@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 
 from mezzotint.server.errors import invalid
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.knobs import KNOBS, Kind, Knob, Value
 from mezzotint.server.presets_api import Title
 from mezzotint.server.schema import ERRORS
@@ -61,7 +62,7 @@ def settings_router(tuning: Tuning) -> APIRouter:
         need_admin(http)
         return _shown(tuning)
 
-    @router.patch("", summary="Change settings (admin)")
+    @router.patch("", summary="Change settings (admin)", dependencies=[JSON_ONLY])
     def change_settings(changes: _Changes, http: Request) -> SettingList:
         need_admin(http)
         try:

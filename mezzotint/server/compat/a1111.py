@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 import pybase64
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
@@ -25,9 +25,10 @@ from mezzotint.server.compat.a1111_schema import (
     Txt2ImgAnswer,
 )
 from mezzotint.server.errors import explain, invalid
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.keys import Caller
 from mezzotint.server.open_steps import with_open_steps
-from mezzotint.server.openai import ImagesService, json_only
+from mezzotint.server.openai import ImagesService
 from mezzotint.server.queue import terms_of
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.settings import MAX_PICTURES
@@ -60,7 +61,7 @@ def _add_making(router: APIRouter, service: ImagesService, runs: Runs) -> None:
     @router.post(
         "/txt2img",
         summary="Make pictures for A1111's clients",
-        dependencies=[Depends(json_only)],
+        dependencies=[JSON_ONLY],
         response_model=Txt2ImgAnswer,
         responses={429: ERRORS[429]},
     )
@@ -99,7 +100,7 @@ def _add_lists(router: APIRouter, service: ImagesService) -> None:
         summary="Take options that are as they are",
         description="For clients that send the model's name before each call: any other value is "
         "an error.",
-        dependencies=[Depends(json_only)],
+        dependencies=[JSON_ONLY],
     )
     async def change_options(options: dict[str, Any]) -> None:
         _check_options(options, service.source.get())
