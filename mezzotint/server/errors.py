@@ -118,8 +118,11 @@ async def _on_validation(_: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return internal_error().response()
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    # A 400 is FastAPI's for a body that its JSON reader choked on.
+    codes = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "http_error")
     message = {
+        400: "the body is no JSON: send UTF-8, without deep nesting or endless numbers",
         404: "there is nothing here; /openapi.json lists what there is",
         405: f"{request.method} is not for this address; /openapi.json lists what is",
     }.get(error.status_code, str(error.detail))

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy import Connection
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from mezzotint.jobs import images, store
 from mezzotint.jobs.images import MAX_SEARCH, StoredImage
@@ -191,7 +192,25 @@ def _file(http: Request, path: FilePath, tag: str, media: str, name: str | None)
         return Response(status_code=304, headers=headers)
     if not path.is_file():
         raise _absent()
-    return FileResponse(path, media_type=media, headers=headers, filename=name)
+    return _File(path, media_type=media, headers=headers, filename=name)
+
+
+class _File(FileResponse):
+    """A file whose Range, where it is wrong, is answered as HTTP and our errors have it."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []  # as if there were none: the whole file
+        except RangeNotSatisfiable as error:
+            raise ApiError(
+                416,
+                f"the file has {file_size} bytes and the Range begins beyond; ask for less",
+                code="range_not_satisfiable",
+                headers={"Content-Range": f"bytes */{file_size}"},
+            ) from error
 
 
 class _Sink(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -243,9 +244,15 @@ def test_a_body_of_the_limit_is_read(locked: Running) -> None:
         ("POST", "/v1/images/generations", b'{"prompt":"a","\\ud800":1}', 400, None),
         ("POST", "/v1/images/generations", b'{"prompt":"a","guidance_scale":NaN}', 400, None),
         ("POST", "/v1/images/generations", b'{"prompt":"a","seed":1e400}', 400, None),
-        ("POST", "/v1/images/generations", b"[" * 100_000, 400, None),
-        ("POST", "/v1/images/generations", b"\xff\xfe", 400, None),
-        ("POST", "/v1/images/generations", b'{"prompt":"a","n":1' + b"0" * 5000 + b"}", 400, None),
+        ("POST", "/v1/images/generations", b"[" * 100_000, 400, "invalid_json"),
+        ("POST", "/v1/images/generations", b"\xff\xfe", 400, "invalid_json"),
+        (
+            "POST",
+            "/v1/images/generations",
+            b'{"prompt":"a","n":1' + b"0" * 5000 + b"}",
+            400,
+            "invalid_json",
+        ),
     ],
 )
 def test_every_error_has_one_shape(
@@ -259,6 +266,17 @@ def test_every_error_has_one_shape(
     assert answer.status_code == status
     assert code is None or error["code"] == code
     assert len(error["message"]) < 300
+
+
+def test_a_compressed_body_is_a_415(locked: Running) -> None:
+    headers = GOOD | {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps(CALL).encode())
+    with locked.client() as http:
+        for path in ("/v1/images/generations", "/api/v1/inspect"):
+            answer = http.post(path, content=body, headers=headers)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (415, "unsupported_media_type")
+            assert "Content-Encoding" in error["message"]
 
 
 def test_every_answer_has_safe_headers(locked: Running) -> None:
