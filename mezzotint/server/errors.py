@@ -21,6 +21,7 @@ Kind = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 NOT_READY_RETRY_S = 2
 _MAX_NAME = 100  # characters of a client's own field name that an error repeats
+_TAGS = {"<number>", "<range>", "[key]"}  # pydantic's own words in a path; schema.Steps has two
 _log = logging.getLogger(__name__)
 
 
@@ -152,14 +153,15 @@ def _first_problem(problems: Sequence[Any]) -> ApiError:
     kind, location = str(problem["type"]), problem["loc"]
     if kind == "json_invalid":
         return invalid("the body is not valid JSON; correct it", None, "invalid_json")
-    param = _safe(str(location[1])) if len(location) > 1 else None
+    parts = [_safe(str(part)) for part in location[1:] if part not in _TAGS]
+    param, path = parts[0] if parts else None, ".".join(parts)
     if kind == "extra_forbidden":
-        name = _safe(str(location[-1]))  # of what `param` holds, where that is an object
-        message = f"{name} is no field of this call; /openapi.json lists those there are"
+        message = f"{path} is no field of this call; /openapi.json lists those there are"
         return invalid(message, param, "unknown_parameter")
     reason = str(problem["msg"]).removeprefix("Value error, ")
-    code = "missing_parameter" if kind == "missing" else "invalid_value"
-    return invalid(f"{param or 'the body'}: {reason}", param, code)
+    missing = kind == "missing" and len(parts) < 2  # else what is there lacks a part
+    code = "missing_parameter" if missing else "invalid_value"
+    return invalid(f"{path or 'the body'}: {reason}", param, code)
 
 
 def _safe(name: str) -> str:

@@ -47,8 +47,10 @@ class StepBounds(BaseModel):
 
 # Told apart by their form, so that an error speaks of the one that was meant.
 Steps = Annotated[
-    Annotated[_Steps, Tag("number")] | Annotated[StepBounds, Tag("range")],
-    Discriminator(lambda v: "range" if isinstance(v, dict | StepBounds | StepRange) else "number"),
+    Annotated[_Steps, Tag("<number>")] | Annotated[StepBounds, Tag("<range>")],
+    Discriminator(
+        lambda v: "<range>" if isinstance(v, dict | StepBounds | StepRange) else "<number>"
+    ),
 ]
 
 

@@ -106,6 +106,14 @@ def test_hugging_face_errors(server: Running, options: dict[str, object], status
     assert caught.value.response.status_code == status
 
 
+def test_hugging_face_errors_name_the_parameter(server: Running) -> None:
+    body = {"inputs": "a", "parameters": {"num_inference_steps": 2000}}
+    with server.client(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        error = http.post("/models/fake", json=body).json()["error"]
+    assert error["message"].startswith("parameters.num_inference_steps: Input should be less")
+    assert error["param"] == "parameters"
+
+
 def test_hugging_face_needs_the_key(server: Running) -> None:
     with pytest.raises(HfHubHTTPError) as caught:
         InferenceClient(model=f"{server.url}/models/fake", token=OTHER_KEY).text_to_image("a")
