@@ -153,7 +153,7 @@ def _first_problem(problems: Sequence[Any]) -> ApiError:
     kind, location = str(problem["type"]), problem["loc"]
     if kind == "json_invalid":
         return invalid("the body is not valid JSON; correct it", None, "invalid_json")
-    parts = [_safe(str(part)) for part in location[1:] if part not in _TAGS]
+    parts = [safe_name(str(part)) for part in location[1:] if part not in _TAGS]
     param, path = parts[0] if parts else None, ".".join(parts)
     if kind == "extra_forbidden":
         message = f"{path} is no field of this call; /openapi.json lists those there are"
@@ -161,8 +161,10 @@ def _first_problem(problems: Sequence[Any]) -> ApiError:
     reason = str(problem["msg"]).removeprefix("Value error, ")
     missing = kind == "missing" and len(parts) < 2  # else what is there lacks a part
     code = "missing_parameter" if missing else "invalid_value"
-    return invalid(f"{path or 'the body'}: {reason}", param, code)
+    said = reason.startswith(f"{path} ")  # by a sentence of ours
+    return invalid(reason if said else f"{path or 'the body'}: {reason}", param, code)
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """A name of the client's own as an error may repeat it."""
     return name[:_MAX_NAME].encode("utf-8", "backslashreplace").decode()

@@ -24,7 +24,7 @@ from mezzotint.server.compat.a1111_schema import (
     Txt2Img,
     Txt2ImgAnswer,
 )
-from mezzotint.server.errors import explain, invalid
+from mezzotint.server.errors import explain, invalid, safe_name
 from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.keys import Caller
 from mezzotint.server.open_steps import with_open_steps
@@ -149,7 +149,7 @@ def _requests(call: Txt2Img, served: Served, service: ImagesService) -> list[Req
     if n > MAX_PICTURES:
         raise invalid(f"batch_size times n_iter is {n}; at most {MAX_PICTURES}", "n_iter")
     spec, live = served.runner.spec, service.tuning.now
-    guidance = from_cfg(call.cfg_scale)
+    guidance = from_cfg("cfg_scale", call.cfg_scale, spec)
     guided = (spec.guidance if guidance is None else guidance) > 0
     request = Request(
         prompt=call.prompt or "",
@@ -177,16 +177,18 @@ def _check(call: Txt2Img, served: Served) -> None:
             raise invalid(f"{name}: this model has the sampler {_SAMPLER.name} alone", name)
     if call.scheduler not in (None, *_SCHEDULERS):
         raise invalid("scheduler: this model has its own alone, automatic", "scheduler")
-    _check_options(call.override_settings or {}, served)
+    _check_options(call.override_settings or {}, served, "override_settings")
 
 
-def _check_options(options: dict[str, Any], served: Served) -> None:
+def _check_options(options: dict[str, Any], served: Served, param: str | None = None) -> None:
+    """ApiError 400 that names the option, or the `param` that holds them."""
     known = _options(served)
     names = (known["sd_model_checkpoint"], known["sd_checkpoint_hash"], served.runner.spec.name)
     for name, value in options.items():
         same = names if name == "sd_model_checkpoint" else (known.get(name),)
         if name not in known or value not in same:
-            raise invalid(f"the option {name[:100]!r} cannot be changed here", "override_settings")
+            shown = safe_name(name)
+            raise invalid(f"the option {shown!r} cannot be changed here", param or shown)
 
 
 def _options(served: Served) -> dict[str, str | int]:
