@@ -51,8 +51,8 @@ keys_app = typer.Typer(
 def add(name: Name, role: Role = "user", data_dir: DataDir = None) -> None:
     """Make a key and print it.
 
-    It is shown this once: only its hash is stored. A running server knows it at once, unless it
-    was started before there was any key: start that one again.
+    It is shown this once: only its hash is stored. A running server knows it at once; the first
+    key ever made closes a server that was open till then.
     """
     from mezzotint.jobs import keys
 

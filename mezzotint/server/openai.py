@@ -90,13 +90,25 @@ def openai_router(service: ImagesService) -> APIRouter:
     )
     async def list_models() -> ModelList:
         names = served_names(service.source.get().runner.spec, service.aliases)
-        cards = [
-            ModelCard(id=name, object="model", created=service.created, owned_by="mezzotint")
-            for name in names
-        ]
-        return ModelList(object="list", data=cards)
+        return ModelList(object="list", data=[_card(service, name) for name in names])
+
+    @router.get(
+        "/models/{id:path}",
+        summary="Read what one of those names is",
+        responses={404: ERRORS["default"], 503: ERRORS[503], "default": ERRORS["default"]},
+    )
+    async def read_model(
+        id: Annotated[str, Path(max_length=200, description="A name that /v1/models lists.")],
+    ) -> ModelCard:
+        names = served_names(service.source.get().runner.spec, service.aliases)
+        check_model(id, names)
+        return _card(service, next(name for name in names if name.lower() == id.lower()))
 
     return router
+
+
+def _card(service: ImagesService, name: str) -> ModelCard:
+    return ModelCard(id=name, object="model", created=service.created, owned_by="mezzotint")
 
 
 async def _generate(service: ImagesService, call: GenerationRequest, http: HttpRequest) -> Response:

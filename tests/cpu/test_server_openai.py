@@ -115,6 +115,13 @@ def test_models(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["fake", "lab/fake-1", "fake-1"]
 
 
+def test_a_model_by_its_name(client: openai.OpenAI) -> None:
+    assert client.models.retrieve("FAKE").id == "fake"
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("nobody/nothing")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
 @pytest.mark.parametrize(
     ("quality", "steps", "reported"),
     [

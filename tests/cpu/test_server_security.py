@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from fake_runner import FakeRunner
-from serving import Running, forget_logs, raw_request, serving
+from serving import Running, forget_logs, raw_request, serving, until
 
 from mezzotint.server import logs, security
 from mezzotint.server.keys import FixedKeys
@@ -266,6 +266,28 @@ def test_every_error_has_one_shape(
     assert answer.status_code == status
     assert code is None or error["code"] == code
     assert len(error["message"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/v1/models", 200), ("/health", 200), ("/v1/images/generations", 405), ("/no", 404)],
+)
+def test_head_is_a_get_without_its_body(locked: Running, path: str, status: int) -> None:
+    with locked.client(headers=GOOD) as http:
+        answer, got = http.head(path), http.get(path)
+    assert (answer.status_code, answer.content) == (status, b"")
+    for name in ("content-type", "content-length"):
+        assert answer.headers[name] == got.headers[name]
+
+
+def test_head_of_a_stream_ends(locked: Running) -> None:
+    with locked.client(headers=GOOD) as http:
+        for _ in range(2):  # on one connection
+            answer = http.head("/api/v1/stats/stream")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+    ended = 'mezzotint_requests_total{outcome="completed",route="/stream"}'
+    until(lambda: locked.metric(ended, **GOOD) >= 2)
 
 
 def test_a_compressed_body_is_a_415(locked: Running) -> None:
