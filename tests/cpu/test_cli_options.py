@@ -97,6 +97,8 @@ def _cpu_seconds(command: list[str]) -> float:
         (["x", "--metadata", "some"], "metadata = 'some' .*'full', 'minimal' or 'none'"),
         (["x", "--threads", "0"], "threads = 0 .* greater than or equal to 1"),
         (["x", "--model", "nobody/nothing"], "fetch it with `mezzotint pull nobody/nothing`"),
+        (["x", "--model", "nope"], "correct the path, or give an id as organisation/name"),
+        (["x", "--model", ""], "model = '' .*at least 1 character"),
         (["x", "--out", "-", "--json"], "both want stdout"),
         (["x", "y", "--out", "-"], "2 pictures do not fit in stdout"),
         (["x", "--n", "2", "--out", "a.png"], "2 pictures do not fit in a.png"),
