@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -108,12 +109,14 @@ def _plan(
     config = _settle(loaded, target, origin)
     writer = Writer(target, force=destination.force)
     writer.check(max(len(order.prompts), 1) * order.n)
-    from mezzotint.models.find import describe
+    from mezzotint.models.find import describe, open_tokenizer
     from mezzotint.models.locate import locate
 
-    spec = describe(locate(config.model), config.variant)
+    path = locate(config.model)
+    spec = describe(path, config.variant)
+    tokenizer = partial(open_tokenizer, path, config.variant)
     try:
-        requests = make_requests(order, origin, spec, config.format, config.metadata)
+        requests = make_requests(order, origin, spec, config.format, config.metadata, tokenizer)
     except RequestError as error:
         if origin is None or origin.provenance.model == spec.name:
             raise
