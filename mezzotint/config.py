@@ -43,7 +43,9 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str | None = Field(None, description="folder, single file or id; none: the bundled one")
+    model: str | None = Field(
+        None, min_length=1, description="folder, single file or id; none: the bundled one"
+    )
     variant: Literal["turbo", "base"] | None = Field(
         None, description="which Z-Image a single file holds; folders say it themselves"
     )
@@ -177,7 +179,7 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str] | None = No
         for name, value in layer.items():
             values[name] = value
             sources[name] = source
-    return LoadedConfig(_check(values, sources), sources, path)
+    return LoadedConfig(_check(values, sources, path), sources, path)
 
 
 def _find_file(environment: Mapping[str, str]) -> Path | None:
@@ -209,13 +211,16 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _check(values: dict[str, Any], sources: Mapping[str, Source]) -> Config:
+def _check(
+    values: dict[str, Any], sources: Mapping[str, Source], file: Path | None = None
+) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
         problem = error.errors()[0]
         name = str(problem["loc"][0])
-        where = sources.get(name, "file")
+        source = sources.get(name, "file")
+        where = f"file {file}" if source == "file" else source
         if problem["type"] == "extra_forbidden":
             known = ", ".join(Config.model_fields)
             raise ConfigError(f"{name} (from the {where}) is no setting; known: {known}") from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from mezzotint.cli import streams
 from mezzotint.cli.bench import bench
 from mezzotint.cli.compare import compare
 from mezzotint.cli.config import config_app
@@ -64,10 +64,14 @@ app.add_typer(keys_app, name="keys")
 
 def main() -> NoReturn:
     """Run the command with the process's arguments and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a prompt's letters may be none of the terminal's
-            stream.reconfigure(errors="backslashreplace")
-    app(prog_name="mezzotint")
+    streams.prepare()
+    try:
+        app(prog_name="mezzotint")
+    except MezzotintError as error:  # of what a group prints itself, as its help
+        typer.echo(f"mezzotint: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+    finally:
+        streams.give_up_stdout()
     sys.exit(0)
 
 

@@ -17,6 +17,7 @@ from mezzotint.types import Request, RequestError
 if TYPE_CHECKING:
     from mezzotint.measure.fidelity import Comparison
 
+_PRECISIONS = ("fp32", "bf16", "fp8")
 _SHOWN = 5
 _MOST = 512  # prompts that the list has
 
@@ -53,7 +54,8 @@ def compare(
     mezzotint compare --a bf16 --b fp8 --model Tongyi-MAI/Z-Image-Turbo
     """
     flags = {"model": model, "variant": variant, "device": device, "threads": threads}
-    right, other = (_options(flags, precision) for precision in (a, b))  # both, before any work
+    # Both, before any work.
+    right, other = _options(flags, "--a", a), _options(flags, "--b", b)
     choices = _choices(size, steps, guidance)
     _check(right, choices)
     from mezzotint.measure.fidelity import compare as measure
@@ -80,14 +82,18 @@ def compare(
         _print(comparison, a, b)
 
 
-def _options(flags: dict[str, Any], precision: str) -> dict[str, Any]:
+def _options(flags: dict[str, Any], option: str, precision: str) -> dict[str, Any]:
     """Settle one side. ConfigError or ResourceError where it cannot run, in one sentence."""
     from mezzotint.config import load, read_precision
     from mezzotint.engine.device import choose_device
 
-    if precision == "auto":
-        raise RequestError("auto is no precision to compare; name one, such as fp32 or bf16")
-    config = load(flags | read_precision(precision)).config
+    settings = read_precision(precision)
+    if settings["precision"] not in _PRECISIONS:
+        raise RequestError(
+            f"{option} {precision} is no precision to compare; give {', '.join(_PRECISIONS)} or "
+            "fp8+attention"
+        )
+    config = load(flags | settings).config
     choose_device(config)
     return config.model_dump()
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,15 +11,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mezzotint.cli.help import SectionedCommand
+from mezzotint.cli.streams import stdout_is_closed
+from mezzotint.types import RequestError
 
 if TYPE_CHECKING:
     from mezzotint.jobs.database import Database
     from mezzotint.jobs.keys import Key
+    from mezzotint.jobs.place import DataFolder
+
+
+def _place(text: str) -> Path:
+    if not text:
+        raise typer.BadParameter("it is empty; name a folder, or leave the option out")
+    return Path(text)
+
 
 DataDir = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
+        parser=_place,
         show_default=False,
         help="The server's data folder. [default: ~/.local/share/mezzotint]",
     ),
@@ -41,14 +51,20 @@ keys_app = typer.Typer(
 def add(name: Name, role: Role = "user", data_dir: DataDir = None) -> None:
     """Make a key and print it.
 
-    It is shown this once: only its hash is stored. A running server knows it at once, unless it
-    was started before there was any key: start that one again.
+    It is shown this once: only its hash is stored. A running server knows it at once; the first
+    key ever made closes a server that was open till then.
     """
     from mezzotint.jobs import keys
 
+    if stdout_is_closed():
+        raise RequestError("stdout is closed, so the key could not be shown; open it")
     with _database(data_dir) as database:
         key, token = database.write(keys.add, name, role, _now_us())
-    typer.echo(token)
+        try:
+            typer.echo(token)
+        except BaseException:  # nobody saw it, and nobody ever will
+            database.write(keys.revoke, key.id, _now_us())
+            raise
     typer.echo(f"{key.role} key {key.id} for {key.name}; it cannot be shown again", err=True)
 
 
@@ -57,7 +73,7 @@ def list_keys(data_dir: DataDir = None) -> None:
     """List all keys, without their secrets."""
     from mezzotint.jobs import keys
 
-    with _database(data_dir) as database:
+    with _kept(data_dir) as database:
         found = database.read(keys.list_keys)
     if not found:
         typer.echo("no keys; make one with `mezzotint keys add NAME`", err=True)
@@ -70,18 +86,31 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
     """End a key for good; its pictures stay."""
     from mezzotint.jobs import keys
 
-    with _database(data_dir) as database:
+    with _kept(data_dir) as database:
         typer.echo(_line(database.write(keys.revoke, key_id, _now_us())))
 
 
-@contextmanager
-def _database(data_dir: Path | None) -> Iterator[Database]:
+def _kept(data_dir: Path | None) -> Database:
+    """The history that is there: looking at keys makes none. RequestError where there is none."""
+    folder = _folder(data_dir)
+    if not os.access(folder.database, os.R_OK):
+        raise RequestError(
+            f"{folder.path} holds no history that can be read, so no keys; correct --data-dir, or "
+            "make the first key with `mezzotint keys add NAME`"
+        )
+    return _database(data_dir)
+
+
+def _database(data_dir: Path | None) -> Database:
     from mezzotint.jobs.database import Database
+
+    return Database(_folder(data_dir).database)
+
+
+def _folder(data_dir: Path | None) -> DataFolder:
     from mezzotint.jobs.place import DEFAULT_DATA, DataFolder
 
-    folder = DataFolder((data_dir or DEFAULT_DATA).expanduser())
-    with Database(folder.database) as database:
-        yield database
+    return DataFolder((data_dir or DEFAULT_DATA).expanduser())
 
 
 def _line(key: Key) -> str:

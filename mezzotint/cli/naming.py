@@ -32,7 +32,12 @@ def target_of(out: str) -> Target:
     suffix = path.suffix.lower()
     if suffix in _FOREIGN:
         raise RequestError(f"{out} would be a {suffix} file; choose .png, .webp or .jpg")
-    return Target("file" if suffix in _FORMATS else "folder", path)
+    return Target("file" if names_picture(path) else "folder", path)
+
+
+def names_picture(path: Path) -> bool:
+    """Whether pictures are written to files of such a name."""
+    return path.suffix.lower() in _FORMATS
 
 
 def format_of(target: Target, asked: Format | None) -> Format | None:

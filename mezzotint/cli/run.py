@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -52,6 +53,7 @@ class _Plan:
     origin: Origin | None
     target: Target
     writer: Writer
+    force: bool
 
 
 def run_order(
@@ -107,19 +109,21 @@ def _plan(
     config = _settle(loaded, target, origin)
     writer = Writer(target, force=destination.force)
     writer.check(max(len(order.prompts), 1) * order.n)
-    from mezzotint.models.find import describe
+    from mezzotint.models.find import describe, open_tokenizer
     from mezzotint.models.locate import locate
 
-    spec = describe(locate(config.model), config.variant)
+    path = locate(config.model)
+    spec = describe(path, config.variant)
+    tokenizer = partial(open_tokenizer, path, config.variant)
     try:
-        requests = make_requests(order, origin, spec, config.format, config.metadata)
+        requests = make_requests(order, origin, spec, config.format, config.metadata, tokenizer)
     except RequestError as error:
         if origin is None or origin.provenance.model == spec.name:
             raise
         raise RequestError(
             f"{error}; the picture was made with {origin.provenance.model}, give it as --model"
         ) from error
-    return _Plan(config, requests, origin, target, writer)
+    return _Plan(config, requests, origin, target, writer, destination.force)
 
 
 def _settle(loaded: LoadedConfig, target: Target, origin: Origin | None) -> Config:
@@ -168,7 +172,7 @@ def _tell(outcome: Outcome, plan: _Plan, report: Report, timing: _Timing) -> Non
         file = sys.stderr if to_stdout else sys.stdout
         print_stages(outcome.records, timing.clock, timing.start_s, timing.run_s, file)
     if report.trace is not None:
-        write_trace(report.trace, outcome.records, timing.clock)
+        write_trace(report.trace, outcome.records, timing.clock, force=plan.force)
     if outcome.error is not None:
         raise outcome.error
     if outcome.signal is not None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mezzotint.cli.naming import Target, file_name
+from mezzotint.cli.streams import stdout_is_closed, told
 from mezzotint.types import Image, RequestError, ResourceError
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -66,11 +67,11 @@ class Writer:
                 return path
 
 
-def write_file(path: Path, data: bytes, *, overwrite: bool) -> bool:
+def write_file(path: Path, data: bytes, *, overwrite: bool, option: str = "--out") -> bool:
     """Write `data` to `path` through a file beside it, so that nobody sees half a picture.
 
     False, without `overwrite`, where the name is taken. ResourceError for a full disk and the
-    like; nothing is left behind.
+    like, which names the `option` to change; nothing is left behind.
     """
     draft = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
@@ -79,7 +80,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> bool:
             file.write(data)
         return _publish(draft, path, overwrite)
     except OSError as error:
-        raise _failed(path, len(data), error) from error
+        raise _failed(path, len(data), error, option) from error
     finally:
         with suppress(OSError):  # it was moved, or its folder never came to be
             draft.unlink()
@@ -109,19 +110,14 @@ def _publish_without_links(draft: Path, path: Path) -> bool:
 
 
 def _write_stdout(data: bytes) -> None:
-    try:
+    with told():
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ResourceError(
-            f"stdout could not be written ({error.strerror}); free some space or redirect it "
-            "elsewhere"
-        ) from error
 
 
 def _check_stdout() -> None:
+    if stdout_is_closed():
+        raise RequestError("--out - needs stdout, which is closed; name a file, or open it")
     if sys.stdout.isatty():
         raise RequestError(
             "--out - would print a picture's bytes to a terminal; redirect stdout to a file or pipe"
@@ -140,12 +136,12 @@ def _exists(path: Path) -> RequestError:
     return RequestError(f"{path} exists; choose another name, or overwrite it with --force")
 
 
-def _failed(path: Path, num_bytes: int, error: OSError) -> ResourceError:
+def _failed(path: Path, num_bytes: int, error: OSError, option: str) -> ResourceError:
     if error.errno in _DISK_FULL:
         return ResourceError(
             f"no room for {path} ({num_bytes} bytes: {error.strerror}); free some space or choose "
-            "another place with --out"
+            f"another place with {option}"
         )
     return ResourceError(
-        f"{path} could not be written ({error.strerror}); choose another place with --out"
+        f"{path} could not be written ({error.strerror}); choose another place with {option}"
     )

@@ -95,9 +95,12 @@ def _write(path: Path, data: bytes) -> None:
 
 def _write_whole(path: Path, data: bytes) -> None:
     temporary = path.with_name(_UNFINISHED + secrets.token_hex(8))
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sync_folder(path.parent.parent)
+    folder = path.parent
+    if not folder.exists():
+        # Names hold words of prompts: all is its owner's alone, whatever it lies in.
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
     try:
         with temporary.open("xb") as file:
             file.write(data)

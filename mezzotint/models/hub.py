@@ -53,17 +53,19 @@ def pull(
     folder = destination if destination is not None else default_folder(model_id)
     if _is_complete(folder, model_id):
         return folder
-    with _writable(folder), _client(source) as client:
+    with _client(source) as client:
+        # Before the folder is made: one of a model that there is not would look like a part of it.
         listing = _wanted(list_files(client, model_id, source), model_id)
-        _check_disk(listing.files, folder, model_id)
-        _fetch_all(client, listing.files, folder, progress or _silent)
-        _write_manifest(folder, model_id, source, listing)
+        with _writable(folder):
+            _check_disk(listing.files, folder, model_id)
+            _fetch_all(client, listing.files, folder, progress or _silent)
+            _write_manifest(folder, model_id, source, listing)
     return folder
 
 
 def local_path(model_id: str) -> Path | None:
     """The folder of a completely pulled model, or None, also for what is no model id."""
-    if not _is_id(model_id):
+    if not is_model_id(model_id):
         return None
     folder = default_folder(model_id)
     return folder if _is_complete(folder, model_id) else None
@@ -75,13 +77,14 @@ def default_folder(model_id: str) -> Path:
     return Path.home() / ".cache" / "mezzotint" / "models" / f"{organisation}--{name}"
 
 
-def _is_id(model_id: str) -> bool:
+def is_model_id(model_id: str) -> bool:
+    """Whether a text can be a model's id: organisation/name."""
     # Neither hub allows '--' or '..' in names; with them two ids could share a folder.
     return bool(_MODEL_ID.fullmatch(model_id)) and not re.search(r"--|\.\.", model_id)
 
 
 def _check_id(model_id: str) -> None:
-    if not _is_id(model_id):
+    if not is_model_id(model_id):
         raise ModelError(
             f"{model_id!r:.200} is no model id; give it as organisation/name, for example "
             "Tongyi-MAI/Z-Image-Turbo"
@@ -200,6 +203,8 @@ def _is_complete(folder: Path, model_id: str) -> bool:
         whole = all(size_of(folder / path) == entry["size"] for path, entry in files.items())
     except FileNotFoundError:
         return False
+    except NotADirectoryError as error:
+        raise ModelError(f"{folder} is no folder; choose another") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is damaged; delete it and pull again") from error
     if model != model_id:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mezzotint.models.hub import local_path
+from mezzotint.models.hub import is_model_id, local_path
 from mezzotint.types import ModelError
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
@@ -23,7 +23,9 @@ def locate(model: str | None) -> Path:
     pulled = local_path(model)
     if pulled is not None:
         return pulled
-    raise ModelError(
-        f"{model} is neither a path here nor a model that was pulled; fetch it with "
-        f"`mezzotint pull {model}` or correct the path"
+    remedy = (
+        f"fetch it with `mezzotint pull {model}` or correct the path"
+        if is_model_id(model)
+        else "correct the path, or give an id as organisation/name"
     )
+    raise ModelError(f"{model} is neither a path here nor a model that was pulled; {remedy}")

@@ -33,12 +33,17 @@ class Edge:
         start = time.monotonic()
         request_id = token_hex(8)
         status = 0
+        head = scope["method"] == "HEAD"
+        if head:  # answered as a GET, without the body; the HTTP server keeps its own scope
+            scope = dict(scope) | {"method": "GET"}
         # Here and not in the HTTP server, which would expect every proxy to cut the prefix off.
         scope["root_path"] = self._root_path
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_on(message: Message) -> None:
             nonlocal status
+            if head and message["type"] == "http.response.body":
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
@@ -46,6 +51,8 @@ class Edge:
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
             await send(message)
+            if head:  # all there is: of a stream, which would not end, too
+                await send({"type": "http.response.body"})
 
         try:
             await self._app(scope, receive, send_on)
@@ -56,9 +63,9 @@ class Edge:
             else:  # half an answer is out: the server must cut the connection
                 raise
         finally:
-            self._record(scope, status, time.monotonic() - start)
+            self._record(scope, head, status, time.monotonic() - start)
 
-    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, head: bool, status: int, seconds: float) -> None:
         route = _route(scope)
         outcome = scope["state"].get("outcome") or outcome_of(status)
         self._metrics.request(route, outcome, seconds)
@@ -67,7 +74,7 @@ class Edge:
             "request",
             extra={
                 "id": scope["state"]["request_id"],
-                "method": scope["method"],
+                "method": "HEAD" if head else scope["method"],
                 "route": route,
                 "status": status,
                 "outcome": outcome,

@@ -21,6 +21,7 @@ Kind = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 NOT_READY_RETRY_S = 2
 _MAX_NAME = 100  # characters of a client's own field name that an error repeats
+_TAGS = {"<number>", "<range>", "[key]"}  # pydantic's own words in a path; schema.Steps has two
 _log = logging.getLogger(__name__)
 
 
@@ -118,8 +119,11 @@ async def _on_validation(_: Request, error: Exception) -> Response:
 async def _on_http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         return internal_error().response()
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    # A 400 is FastAPI's for a body that its JSON reader choked on.
+    codes = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
+    code = codes.get(error.status_code, "http_error")
     message = {
+        400: "the body is no JSON: send UTF-8, without deep nesting or endless numbers",
         404: "there is nothing here; /openapi.json lists what there is",
         405: f"{request.method} is not for this address; /openapi.json lists what is",
     }.get(error.status_code, str(error.detail))
@@ -149,15 +153,18 @@ def _first_problem(problems: Sequence[Any]) -> ApiError:
     kind, location = str(problem["type"]), problem["loc"]
     if kind == "json_invalid":
         return invalid("the body is not valid JSON; correct it", None, "invalid_json")
-    param = _safe(str(location[1])) if len(location) > 1 else None
+    parts = [safe_name(str(part)) for part in location[1:] if part not in _TAGS]
+    param, path = parts[0] if parts else None, ".".join(parts)
     if kind == "extra_forbidden":
-        name = _safe(str(location[-1]))  # of what `param` holds, where that is an object
-        message = f"{name} is no field of this call; /openapi.json lists those there are"
+        message = f"{path} is no field of this call; /openapi.json lists those there are"
         return invalid(message, param, "unknown_parameter")
     reason = str(problem["msg"]).removeprefix("Value error, ")
-    code = "missing_parameter" if kind == "missing" else "invalid_value"
-    return invalid(f"{param or 'the body'}: {reason}", param, code)
+    missing = kind == "missing" and len(parts) < 2  # else what is there lacks a part
+    code = "missing_parameter" if missing else "invalid_value"
+    said = reason.startswith(f"{path} ")  # by a sentence of ours
+    return invalid(reason if said else f"{path or 'the body'}: {reason}", param, code)
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
+    """A name of the client's own as an error may repeat it."""
     return name[:_MAX_NAME].encode("utf-8", "backslashreplace").decode()

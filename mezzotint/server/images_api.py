@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from sqlalchemy import Connection
+from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 
 from mezzotint.jobs import images, store
 from mezzotint.jobs.images import MAX_SEARCH, StoredImage
@@ -20,6 +21,7 @@ from mezzotint.server.errors import ApiError, invalid
 from mezzotint.server.history import History, scope_of
 from mezzotint.server.image_schema import Deleted, ImageInfo, ImageList, Selection, StarRequest
 from mezzotint.server.image_schema import image_info as show
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.schema import ERRORS
 from mezzotint.types import Format, RequestError
 
@@ -94,7 +96,7 @@ def _add_reading(router: APIRouter, desk: _Desk) -> None:
 
 
 def _add_changing(router: APIRouter, desk: _Desk) -> None:
-    @router.patch("/{id}", summary="Star a picture, or take its star")
+    @router.patch("/{id}", summary="Star a picture, or take its star", dependencies=[JSON_ONLY])
     def star_image(id: _Id, body: StarRequest, http: Request) -> ImageInfo:
         desk.find(id, http)
         desk.history.gallery.database.write(images.set_starred, id, body.starred)
@@ -104,7 +106,11 @@ def _add_changing(router: APIRouter, desk: _Desk) -> None:
     def delete_image(id: _Id, http: Request) -> None:
         desk.history.gallery.delete(desk.find(id, http))
 
-    @router.post("/delete", summary="Delete several pictures; ids that are none are left out")
+    @router.post(
+        "/delete",
+        summary="Delete several pictures; ids that are none are left out",
+        dependencies=[JSON_ONLY],
+    )
     def delete_images(body: Selection, http: Request) -> Deleted:
         found = desk.select(body.ids, http)
         for image in found:
@@ -114,6 +120,7 @@ def _add_changing(router: APIRouter, desk: _Desk) -> None:
     @router.post(
         "/zip",
         summary="Read several pictures as one zip; ids that are none are left out",
+        dependencies=[JSON_ONLY],
         response_class=Response,
         responses={200: {"content": _ZIP, "headers": _LEFT_OUT}},
     )
@@ -185,7 +192,25 @@ def _file(http: Request, path: FilePath, tag: str, media: str, name: str | None)
         return Response(status_code=304, headers=headers)
     if not path.is_file():
         raise _absent()
-    return FileResponse(path, media_type=media, headers=headers, filename=name)
+    return _File(path, media_type=media, headers=headers, filename=name)
+
+
+class _File(FileResponse):
+    """A file whose Range, where it is wrong, is answered as HTTP and our errors have it."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []  # as if there were none: the whole file
+        except RangeNotSatisfiable as error:
+            raise ApiError(
+                416,
+                f"the file has {file_size} bytes and the Range begins beyond; ask for less",
+                code="range_not_satisfiable",
+                headers={"Content-Range": f"bytes */{file_size}"},
+            ) from error
 
 
 class _Sink(io.RawIOBase):

@@ -24,6 +24,7 @@ from mezzotint.server.job_schema import (
     order_of,
 )
 from mezzotint.server.jobs import Jobs
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.own_presets import fill_job, find_own
 from mezzotint.server.queue import terms_of
 from mezzotint.server.schema import ERRORS
@@ -79,6 +80,7 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
         "or not the client stays and however the server ends. Jobs are taken while the model's "
         "weights load.",
         status_code=202,
+        dependencies=[JSON_ONLY],
         responses={
             202: {
                 "headers": {"Location": {"description": "The job.", "schema": {"type": "string"}}}

@@ -12,6 +12,7 @@ from mezzotint.jobs import keys
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.keys import Key
 from mezzotint.server.errors import ApiError, invalid
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.keys import Role
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.security import need_admin
@@ -65,7 +66,7 @@ def keys_router(database: Database) -> APIRouter:
         found = database.read(keys.list_keys)
         return KeyList(keys=[KeyInfo(**_shown(key)) for key in found])
 
-    @router.post("", summary="Make a key (admin)", status_code=201)
+    @router.post("", summary="Make a key (admin)", status_code=201, dependencies=[JSON_ONLY])
     def add_key(body: NewKey, http: Request) -> MadeKey:
         need_admin(http)
         try:

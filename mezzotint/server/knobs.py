@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -71,7 +70,7 @@ class Knob:
         raise RequestError(f"{self.name} must be {self._wanted()}")
 
     def _within(self, value: float) -> bool:
-        return math.isfinite(value) and (self.min or 0) <= value <= (self.max or math.inf)
+        return (self.min or 0) <= value <= (self.max or 0)
 
     def _is_range(self, value: str) -> bool:
         try:

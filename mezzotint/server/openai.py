@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
@@ -17,6 +17,7 @@ from mezzotint.server import events
 from mezzotint.server.answer import MEDIA, Answer
 from mezzotint.server.errors import ApiError, Disconnected, explain, invalid
 from mezzotint.server.feed import Done, Feed, Look
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.own_presets import fill_call, find_own, own_steps
 from mezzotint.server.queue import Queue, terms_of
 from mezzotint.server.results import Link, Results
@@ -61,7 +62,7 @@ def openai_router(service: ImagesService) -> APIRouter:
         description="Answers when all pictures are finished. They are cancelled when the client "
         "disconnects. With an Accept header of image/png, image/webp or image/jpeg the answer is "
         "the file itself, with X-Seed and Server-Timing headers.",
-        dependencies=[Depends(json_only)],
+        dependencies=[JSON_ONLY],
         responses={200: {"model": ImagesResponse, "content": _BINARY | _EVENTS}, **ERRORS},
     )
     async def generate(call: GenerationRequest, http: HttpRequest) -> Response:
@@ -89,13 +90,25 @@ def openai_router(service: ImagesService) -> APIRouter:
     )
     async def list_models() -> ModelList:
         names = served_names(service.source.get().runner.spec, service.aliases)
-        cards = [
-            ModelCard(id=name, object="model", created=service.created, owned_by="mezzotint")
-            for name in names
-        ]
-        return ModelList(object="list", data=cards)
+        return ModelList(object="list", data=[_card(service, name) for name in names])
+
+    @router.get(
+        "/models/{id:path}",
+        summary="Read what one of those names is",
+        responses={404: ERRORS["default"], 503: ERRORS[503], "default": ERRORS["default"]},
+    )
+    async def read_model(
+        id: Annotated[str, Path(max_length=200, description="A name that /v1/models lists.")],
+    ) -> ModelCard:
+        names = served_names(service.source.get().runner.spec, service.aliases)
+        check_model(id, names)
+        return _card(service, next(name for name in names if name.lower() == id.lower()))
 
     return router
+
+
+def _card(service: ImagesService, name: str) -> ModelCard:
+    return ModelCard(id=name, object="model", created=service.created, owned_by="mezzotint")
 
 
 async def _generate(service: ImagesService, call: GenerationRequest, http: HttpRequest) -> Response:
@@ -214,11 +227,3 @@ def _raw_format(call: GenerationRequest, http: HttpRequest) -> Format | None:
     if call.response_format == "url":
         raise invalid(f"an answer of {first} holds no url", "response_format")
     return format
-
-
-async def json_only(http: HttpRequest) -> None:
-    """Pages of other sites can send forms and plain text unasked, JSON never."""
-    media = http.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media != "application/json":
-        message = "the body must be JSON: send Content-Type: application/json"
-        raise ApiError(415, message, code="unsupported_media_type")

@@ -15,6 +15,7 @@ from mezzotint.jobs.presets import Choices, StoredPreset
 from mezzotint.models.recipe import resolve
 from mezzotint.models.spec import ModelSpec, Preset
 from mezzotint.server.errors import ApiError, invalid
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.keys import Caller
 from mezzotint.server.schema import ERRORS, StepBounds, Steps, steps_range
 from mezzotint.server.settings import MAX_PICTURES, MAX_PROMPT_CHARACTERS
@@ -101,7 +102,11 @@ def presets_router(source: RunnerSource, database: Database | None) -> APIRouter
 
 
 def _add_changing(router: APIRouter, source: RunnerSource, database: Database) -> None:
-    @router.put("/{name}", summary="Keep a preset, in place of one's own of that name")
+    @router.put(
+        "/{name}",
+        summary="Keep a preset, in place of one's own of that name",
+        dependencies=[JSON_ONLY],
+    )
     def keep_preset(name: _Name, body: PresetBody, http: Request) -> PresetInfo:
         spec = source.get().runner.spec
         _check_name(name, spec)

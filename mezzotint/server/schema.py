@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from mezzotint.server.settings import MAX_PICTURES, MAX_PRIORITY, MAX_PROMPT_CHARACTERS
+from mezzotint.size import parse_size
 from mezzotint.types import MAX_SEED, Format, StepRange
 
 Quality = Literal["auto", "low", "medium", "high", "xhigh", "max", "standard", "hd"]
@@ -19,6 +20,18 @@ _Steps = Annotated[int, Field(ge=1, le=1000)]
 _Guidance = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 _Cfg = Annotated[float, Field(ge=1, le=101, allow_inf_nan=False)]
 
+
+def _check_size(text: str) -> str:
+    if text != "auto":
+        parse_size(text)
+    return text
+
+
+_Size = Annotated[
+    str,
+    Field(max_length=20, json_schema_extra={"pattern": r"^(auto|[0-9]{1,6}[xX×*][0-9]{1,6})$"}),
+    AfterValidator(_check_size),
+]
 CALL = ConfigDict(  # of what asks for pictures
     extra="forbid",
     strict=True,
@@ -47,8 +60,10 @@ class StepBounds(BaseModel):
 
 # Told apart by their form, so that an error speaks of the one that was meant.
 Steps = Annotated[
-    Annotated[_Steps, Tag("number")] | Annotated[StepBounds, Tag("range")],
-    Discriminator(lambda v: "range" if isinstance(v, dict | StepBounds | StepRange) else "number"),
+    Annotated[_Steps, Tag("<number>")] | Annotated[StepBounds, Tag("<range>")],
+    Discriminator(
+        lambda v: "<range>" if isinstance(v, dict | StepBounds | StepRange) else "<number>"
+    ),
 ]
 
 
@@ -77,7 +92,7 @@ class GenerationRequest(BaseModel):
     n: Annotated[int, Field(ge=1, le=MAX_PICTURES)] | None = Field(
         1, description="Pictures; they take consecutive seeds."
     )
-    size: Annotated[str, Field(pattern=r"^(auto|[1-9][0-9]{1,4}x[1-9][0-9]{1,4})$")] | None = Field(
+    size: _Size | None = Field(
         "auto",
         description="WIDTHxHEIGHT in pixels, both multiples of 16, within the model's limits; "
         "auto: the preset's or the model's own.",

@@ -58,6 +58,7 @@ class Gate:
             self._check_origin(headers)
             caller = scope["state"]["caller"] = self._caller(scope, headers)
             scope["state"]["allowed"] = partial(self._still, caller)  # for streams without an end
+            _check_encoding(headers)
             limit = UPLOADS.get(route_path(scope), MAX_BODY_BYTES)
             receive = await _read_body(headers, receive, limit)
         except ApiError as error:
@@ -190,6 +191,13 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_encoding(headers: Headers) -> None:
+    """Refuse compressed bodies: what they grow to would have to be bounded too."""
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        message = "the body has a Content-Encoding; send it as it is, not compressed"
+        raise ApiError(415, message, code="unsupported_media_type", headers=_CLOSE)
 
 
 async def _read_body(headers: Headers, receive: Receive, limit: int) -> Receive:

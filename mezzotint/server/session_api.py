@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from mezzotint.server.errors import ApiError
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.keys import Caller, Role
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.sessions import COOKIE, SESSION_S, Sessions
@@ -55,6 +56,7 @@ def session_router(sessions: Sessions, *, root_path: str) -> APIRouter:
         description="Sets a cookie (HttpOnly, SameSite=Strict, a week) that counts as the key in "
         "calls by pages of this server. It ends with DELETE, with the key, and with the server.",
         status_code=204,
+        dependencies=[JSON_ONLY],
     )
     async def sign_in(body: SignIn, http: Request) -> Response:
         token = sessions.start(body.key)

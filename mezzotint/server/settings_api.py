@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from mezzotint.server.errors import invalid
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.knobs import KNOBS, Kind, Knob, Value
 from mezzotint.server.presets_api import Title
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.security import need_admin
-from mezzotint.server.tuning import Tuning
-from mezzotint.types import RequestError
+from mezzotint.server.tuning import SettingError, Tuning
 
-_Text = Annotated[str, Field(max_length=200)]
-_Integer = Annotated[int, Field(strict=True, ge=0, le=10_000_000)]
-_Number = Annotated[float, Field(strict=True, ge=0, le=10_000_000, allow_inf_nan=False)]
+# Each setting judges its own: a union would speak of a number to whom a text was too long.
+_Value = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]})]
 _Changes = Annotated[
-    dict[Annotated[str, Field(max_length=64)], _Integer | _Number | _Text],
+    dict[str, _Value],
     Body(
         min_length=1,
         max_length=len(KNOBS),
@@ -61,13 +60,13 @@ def settings_router(tuning: Tuning) -> APIRouter:
         need_admin(http)
         return _shown(tuning)
 
-    @router.patch("", summary="Change settings (admin)")
+    @router.patch("", summary="Change settings (admin)", dependencies=[JSON_ONLY])
     def change_settings(changes: _Changes, http: Request) -> SettingList:
         need_admin(http)
         try:
             tuning.change(changes)
-        except RequestError as error:
-            raise invalid(str(error), None) from error
+        except SettingError as error:
+            raise invalid(str(error), error.name) from error
         return _shown(tuning)
 
     return router

@@ -17,6 +17,7 @@ from mezzotint.server.schema import (
     fixed_steps,
     steps_range,
 )
+from mezzotint.size import parse_size
 from mezzotint.types import Format, Recipe, Request
 
 _STEPS_RATIO: dict[Quality, float] = {
@@ -65,7 +66,7 @@ def to_requests(
         height=height,
         steps=_steps(call, spec, base_steps),
         steps_range=steps_range(call.steps),
-        guidance=_guidance(call),
+        guidance=_guidance(call, spec),
         seed=call.seed,
         preset=call.preset,
         previews=call.partial_images or 0,
@@ -92,10 +93,7 @@ def image_tokens(recipe: Recipe, spec: ModelSpec) -> int:
 
 
 def _size(call: GenerationRequest) -> tuple[int, int] | tuple[None, None]:
-    if call.size in (None, "auto"):
-        return None, None
-    width, _, height = str(call.size).partition("x")
-    return int(width), int(height)
+    return (None, None) if call.size in (None, "auto") else parse_size(str(call.size))
 
 
 def _steps(call: GenerationRequest, spec: ModelSpec, base_steps: int) -> int | None:
@@ -114,12 +112,12 @@ def _scaled(steps: int, quality: Quality, spec: ModelSpec) -> int:
     return min(max(round(steps * _STEPS_RATIO[quality]), 1), spec.limits.max_steps)
 
 
-def _guidance(call: GenerationRequest) -> float | None:
+def _guidance(call: GenerationRequest, spec: ModelSpec) -> float | None:
     """In diffusers' meaning, g = CFG - 1, which is the engine's."""
     given = {
         "guidance_scale": call.guidance_scale,
-        "true_cfg_scale": from_cfg(call.true_cfg_scale),
-        "cfg_scale": from_cfg(call.cfg_scale),
+        "true_cfg_scale": from_cfg("true_cfg_scale", call.true_cfg_scale, spec),
+        "cfg_scale": from_cfg("cfg_scale", call.cfg_scale, spec),
     }
     named = {name: value for name, value in given.items() if value is not None}
     if len(named) > 1:
@@ -127,9 +125,14 @@ def _guidance(call: GenerationRequest) -> float | None:
     return next(iter(named.values()), None)
 
 
-def from_cfg(weight: float | None) -> float | None:
-    """Guidance of a CFG weight, which other programs count by."""
-    return None if weight is None else weight - 1.0
+def from_cfg(name: str, weight: float | None, spec: ModelSpec) -> float | None:
+    """Guidance of a CFG weight, which other programs count by; ApiError beyond the limit."""
+    if weight is None:
+        return None
+    most = spec.limits.max_guidance + 1.0
+    if weight > most:
+        raise invalid(f"{name} {weight:g} is out of range; give 1 (off) to {most:g}", name)
+    return weight - 1.0
 
 
 def _check_shift(call: GenerationRequest, spec: ModelSpec) -> None:

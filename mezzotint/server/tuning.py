@@ -16,7 +16,16 @@ from mezzotint.server.knobs import BY_NAME, KNOBS, Knob, Live, Value
 from mezzotint.server.open_steps import OFF, parse_range
 from mezzotint.types import ConfigError, RequestError
 
+_MAX_NAME = 64  # characters of an unknown one that an error repeats
 _log = logging.getLogger(__name__)
+
+
+class SettingError(RequestError):
+    """A setting that cannot be changed, or not to this value."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class Tuning:
@@ -80,8 +89,8 @@ class Tuning:
         self._watchers.append(callback)
 
     def change(self, values: Mapping[str, object]) -> None:
-        """Change all of these or none. RequestError names the first that cannot be."""
-        checked = {name: self._check(name, value) for name, value in values.items()}
+        """Change all of these or none. SettingError names the first that cannot be."""
+        checked = {name: self._checked(name, value) for name, value in values.items()}
         with self._lock:
             if self._database is not None:
                 self._database.write(_store, checked, self._now_us())
@@ -90,6 +99,12 @@ class Tuning:
             self.now = replace(self.now, **live)
         for callback in self._watchers:
             callback()
+
+    def _checked(self, name: str, value: object) -> Value:
+        try:
+            return self._check(name, value)
+        except RequestError as error:
+            raise SettingError(str(error), name[:_MAX_NAME]) from error
 
     def _check(self, name: str, value: object) -> Value:
         knob = BY_NAME.get(name)

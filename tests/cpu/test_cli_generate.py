@@ -218,7 +218,9 @@ def test_an_existing_file_stays_without_force() -> None:
 def test_one_wrong_request_stops_all_before_anything_is_written() -> None:
     result = generate("a cup", "apple " * 600, "--quiet", *QUICK)
     assert result.exit_code == 2
-    assert re.fullmatch(r"mezzotint: the prompt has \d+ tokens .*\n", result.stderr)
+    assert re.fullmatch(
+        r"mezzotint: prompt 2 \(.*\): the prompt has \d+ tokens .*\n", result.stderr
+    )
     assert list(Path().iterdir()) == []
 
 

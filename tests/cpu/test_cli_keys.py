@@ -36,9 +36,29 @@ def test_a_key_is_made_listed_and_revoked(tmp_path: Path) -> None:
 
 
 def test_no_keys_says_how_to_make_one(tmp_path: Path) -> None:
+    Database(DataFolder(tmp_path).database).close()
     result = runner.invoke(app, ["keys", "list", "--data-dir", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (0, "")
     assert "mezzotint keys add" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["list"], ["revoke", "abc"]])
+def test_a_mistyped_folder_is_named_and_not_made(tmp_path: Path, command: list[str]) -> None:
+    result = runner.invoke(app, ["keys", *command, "--data-dir", str(tmp_path / "typo")])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{tmp_path / 'typo'} holds no history" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["keys", "list"], ["keys", "add", "x"], ["serve"]])
+def test_an_empty_folder_name_is_not_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, [*command, "--data-dir", ""])
+    assert result.exit_code == 2
+    assert "Invalid value for '--data-dir': it is empty; name a folder" in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -49,6 +69,7 @@ def test_no_keys_says_how_to_make_one(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path: Path, arguments: list[str], said: str) -> None:
+    Database(DataFolder(tmp_path).database).close()
     result = runner.invoke(app, ["keys", *arguments, "--data-dir", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (2, "")
     assert said in result.stderr

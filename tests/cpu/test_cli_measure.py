@@ -79,7 +79,8 @@ def test_compare_of_a_precision_with_itself() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("compare", "--b", "fp3"), "fp3"),
+        (("compare", "--b", "fp3"), "--b fp3 is no precision to compare"),
+        (("compare", "--a", "foo"), "--a foo is no precision to compare; give fp32, bf16, fp8 or"),
         (("compare", "--b", "auto"), "auto is no precision to compare"),
         (("compare", "--size", "64x64"), "96 to 192"),
         (("compare", "--size", "big"), "WIDTHxHEIGHT"),

@@ -97,6 +97,8 @@ def _cpu_seconds(command: list[str]) -> float:
         (["x", "--metadata", "some"], "metadata = 'some' .*'full', 'minimal' or 'none'"),
         (["x", "--threads", "0"], "threads = 0 .* greater than or equal to 1"),
         (["x", "--model", "nobody/nothing"], "fetch it with `mezzotint pull nobody/nothing`"),
+        (["x", "--model", "nope"], "correct the path, or give an id as organisation/name"),
+        (["x", "--model", ""], "model = '' .*at least 1 character"),
         (["x", "--out", "-", "--json"], "both want stdout"),
         (["x", "y", "--out", "-"], "2 pictures do not fit in stdout"),
         (["x", "--n", "2", "--out", "a.png"], "2 pictures do not fit in a.png"),
@@ -134,6 +136,35 @@ def test_a_prompts_file_must_hold_prompts(content: bytes, sentence: str) -> None
     result = runner.invoke(app, ["generate", "--prompts", "prompts.txt"])
     assert result.exit_code == 2
     assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--prompts", "prompts.txt"],
+            r"line 3 of prompts\.txt \(apple apple .* \.\.\.\): the prompt",
+        ),
+        (["--prompts", "-"], r"line 3 of stdin \(apple apple"),
+        (["a cup", "apple " * 600], r"prompt 2 \(apple apple"),
+        (["apple " * 600], "mezzotint: the prompt has"),
+    ],
+)
+def test_a_long_prompt_is_named_before_the_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    content = f"a cup\n\n{'apple ' * 600}\na dog\n".encode()
+    Path("prompts.txt").write_bytes(content)
+    monkeypatch.delattr("mezzotint.engine.engine.Engine")
+    result = runner.invoke(app, ["generate", *arguments], input=content)
+    assert result.exit_code == 2
+    assert re.match(said if said.startswith("mezzo") else f"mezzotint: {said}", result.stderr)
+    assert result.stderr.count("\n") == 1
+
+
+def test_stdin_without_a_prompt_is_named() -> None:
+    result = runner.invoke(app, ["generate", "--prompts", "-"], input=b"")
+    assert result.stderr == "mezzotint: stdin holds no prompt; write one a line\n"
 
 
 def test_config_show_says_where_each_value_came_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ def test_a_file_in_the_working_folder_is_found(tmp_path: Path) -> None:
         ({"MEZZOTINT_SLOTS": "0"}, ["slots", "'0'", "environment", "greater than or equal to 1"]),
         ({"MEZZOTINT_SLOT": "4"}, ["slot", "environment", "no setting", "slots"]),
         ({"MEZZOTINT_PRECISION": "fp16"}, ["fp16", "65504", "bf16 or fp32"]),
+        ({"MEZZOTINT_MODEL": ""}, ["model = ''", "environment", "at least 1"]),
         ({"MEZZOTINT_DEVICE": "tpu"}, ["device", "'tpu'", "cuda"]),
         ({"MEZZOTINT_CONFIG": "/nowhere/x.toml"}, ["MEZZOTINT_CONFIG", "/nowhere/x.toml"]),
     ],
@@ -57,6 +58,13 @@ def test_errors_name_value_source_and_remedy(environment: dict[str, str], words:
     for word in words:
         assert word in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["slots = 0", "slot = 1"])
+def test_errors_name_the_file(line: str) -> None:
+    Path("mezzotint.toml").write_text(f"{line}\n")
+    with pytest.raises(ConfigError, match=r"\(from the file mezzotint\.toml\)"):
+        load({}, {"XDG_CONFIG_HOME": "/nowhere"})
 
 
 def test_broken_toml_is_one_sentence() -> None:

@@ -218,6 +218,7 @@ def test_an_unknown_model_is_named(fake: Hub, source: Source) -> None:
     with pytest.raises(ModelError, match="knows no model nobody/nothing; check its spelling") as it:
         pull("nobody/nothing", source)
     sentence(it)
+    assert not hub.default_folder("nobody/nothing").exists()
     assert local_path("nobody/nothing") is None
 
 
@@ -255,6 +256,7 @@ def test_no_network_names_the_mirror_variable(
     with pytest.raises(ModelError, match=f"out of reach .* set {variable} to a mirror") as caught:
         pull(MODEL, source)
     sentence(caught)
+    assert not hub.default_folder(MODEL).exists()
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -307,6 +309,12 @@ def test_a_folder_with_another_model_is_left_alone(fake: Hub, tmp_path: Path) ->
     (tmp_path / hub.MANIFEST).write_text("{")
     with pytest.raises(ModelError, match="is damaged; delete it"):
         pull(MODEL, "hf", tmp_path)
+
+
+def test_a_file_is_no_folder(fake: Hub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ModelError, match="file is no folder; choose another"):
+        pull(MODEL, "hf", tmp_path / "file")
 
 
 def test_two_pulls_do_not_write_the_same_folder(fake: Hub, tmp_path: Path) -> None:

@@ -552,6 +552,15 @@ def test_folders_that_come_and_go_lose_no_picture(tmp_path: Path) -> None:
     assert errors == []
 
 
+def test_pictures_are_their_owners_alone_in_a_folder_that_others_may_read(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    files = DataFolder(tmp_path).files
+    files.write("2026-01-01/a-secret-s1-00.png", b"picture")
+    files.write_thumbnail("00", np.zeros((8, 8, 3), np.uint8))
+    for folder in (files.outputs, files.thumbnails):
+        assert folder.stat().st_mode & 0o077 == 0
+
+
 def test_one_server_uses_a_data_folder(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     with folder.locked():

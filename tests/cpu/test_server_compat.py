@@ -106,6 +106,14 @@ def test_hugging_face_errors(server: Running, options: dict[str, object], status
     assert caught.value.response.status_code == status
 
 
+def test_hugging_face_errors_name_the_parameter(server: Running) -> None:
+    body = {"inputs": "a", "parameters": {"num_inference_steps": 2000}}
+    with server.client(headers={"Authorization": f"Bearer {KEY}"}) as http:
+        error = http.post("/models/fake", json=body).json()["error"]
+    assert error["message"].startswith("parameters.num_inference_steps: Input should be less")
+    assert error["param"] == "parameters"
+
+
 def test_hugging_face_needs_the_key(server: Running) -> None:
     with pytest.raises(HfHubHTTPError) as caught:
         InferenceClient(model=f"{server.url}/models/fake", token=OTHER_KEY).text_to_image("a")
@@ -224,6 +232,7 @@ def test_a1111_interrupts_are_the_callers_own() -> None:
         ({"override_settings": {"outdir_samples": "/tmp"}}, "override_settings"),  # noqa: S108
         ({"batch_size": 4, "n_iter": 3}, "n_iter"),
         ({"cfg_scale": 0.5}, "cfg_scale"),
+        ({"cfg_scale": 30}, "cfg_scale"),
         ({"subseed": 10**30}, "subseed"),
         ({"colour": "red"}, "colour"),
     ],
@@ -239,7 +248,8 @@ def test_a1111_refuses_what_it_cannot_do(
 @pytest.mark.parametrize("change", [{"sd_model_checkpoint": "other"}, {"x": 1}, {"sd_vae": {}}])
 def test_a1111_options_stay(server: Running, change: dict[str, object]) -> None:
     with http_of(server) as http:
-        assert http.post("options", json=change).status_code == 400
+        answer = http.post("options", json=change)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, next(iter(change)))
         assert http.get("options").json()["sd_model_checkpoint"] == "fake [0000000000]"
 
 

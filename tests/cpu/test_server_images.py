@@ -122,6 +122,20 @@ def test_a_file_is_sent_once(world: World) -> None:
     assert world.http.get(path).status_code == 404
 
 
+def test_ranges_of_a_file(world: World) -> None:
+    path = f"{API}/{world.add('a red apple').id}/file"
+    part = world.http.get(path, headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"file")
+    for malformed in ("bytes=abc", "bytes=5-2", "lines=0-3", "nonsense", "bytes="):
+        whole = world.http.get(path, headers={"Range": malformed})
+        assert (whole.status_code, whole.content) == (200, b"file of a red apple-7")
+    for beyond in ("bytes=99-", "bytes=-0"):
+        answer = world.http.get(path, headers={"Range": beyond})
+        assert answer.status_code == 416
+        assert answer.headers["content-range"] == "bytes */21"
+        assert answer.json()["error"]["code"] == "range_not_satisfiable"
+
+
 def test_a_user_reaches_nothing_of_another(world: World) -> None:
     own, other = world.add("mine", owner=world.key.id), world.add("yours")
     assert ids(world.http.get(API, headers=world.user)) == [own.id]

@@ -115,6 +115,13 @@ def test_models(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["fake", "lab/fake-1", "fake-1"]
 
 
+def test_a_model_by_its_name(client: openai.OpenAI) -> None:
+    assert client.models.retrieve("FAKE").id == "fake"
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.models.retrieve("nobody/nothing")
+    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+
+
 @pytest.mark.parametrize(
     ("quality", "steps", "reported"),
     [
@@ -189,6 +196,8 @@ def test_words_of_other_servers_and_of_openai_are_taken(client: openai.OpenAI) -
         ({"extra_body": {"cfg_scale": 2, "guidance_scale": 1}}, "guidance_scale", "invalid_value"),
         ({"extra_body": {"flow_shift": 2.0}}, "flow_shift", "invalid_value"),
         ({"extra_body": {"prompt": None}}, "prompt", "invalid_value"),
+        ({"extra_body": {"cfg_scale": 30}}, "cfg_scale", "invalid_value"),
+        ({"extra_body": {"true_cfg_scale": 30}}, "true_cfg_scale", "invalid_value"),
         ({"size": "100x100"}, None, "invalid_value"),
         ({"extra_body": {"preset": "none"}}, None, "invalid_value"),
         ({"prompt": "word " * 600}, None, "prompt_too_long"),
@@ -204,6 +213,28 @@ def test_what_is_wrong_is_a_400_that_names_it(
     assert (error.param, error.code) == (param, code)
     assert error.type == "invalid_request_error"
     assert len(error.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"cfg_scale": 30}, "cfg_scale 30 is out of range; give 1 (off) to 21"),
+        ({"size": "large"}, "size 'large' is not WIDTHxHEIGHT in pixels; write it as in 1024x768"),
+    ],
+)
+def test_errors_speak_of_what_was_given(
+    server: Running, call: dict[str, object], message: str
+) -> None:
+    with server.client() as http:
+        answer = http.post("/v1/images/generations", json={"prompt": PROMPT} | call)
+    assert answer.json()["error"]["message"] == message
+
+
+@pytest.mark.parametrize("size", ["64X64", "64*64", "64×64"])
+def test_sizes_as_the_command_takes_them(server: Running, size: str) -> None:
+    with server.client() as http:
+        answer = http.post("/v1/images/generations", json={"prompt": PROMPT, "size": size})
+    assert answer.json()["size"] == "64x64"
 
 
 def test_an_unknown_model_is_a_404(client: openai.OpenAI) -> None:

@@ -146,3 +146,18 @@ def test_the_document_refers_to_nothing_that_it_lacks(server: Running) -> None:
     referred = set(re.findall(r'"#/components/schemas/([A-Za-z]+)"', text))
     assert {"CompletedEvent", "ProgressEvent"} <= referred
     assert referred <= set(document["components"]["schemas"])
+
+
+def test_every_json_body_needs_its_content_type(server: Running) -> None:
+    calls = [
+        (method, path)
+        for path, methods in server.app.openapi()["paths"].items()
+        for method, call in methods.items()
+        if "application/json" in call.get("requestBody", {}).get("content", {})
+    ]
+    assert len(calls) >= 12
+    with server.client(headers=HEADERS | {"Content-Type": "text/plain"}) as http:
+        for method, path in calls:
+            answer = http.request(method, re.sub(r"{\w+}", "a", path), content=b"{}")
+            code = answer.json()["error"]["code"]
+            assert (answer.status_code, code) == (415, "unsupported_media_type"), path

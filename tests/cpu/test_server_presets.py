@@ -181,6 +181,22 @@ def test_presets_that_no_request_could_use(
     assert len(world.http.get(PRESETS).json()["presets"]) == 2
 
 
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (2000, "values.steps: Input should be less than or equal to 1000"),
+        ({"min": 4}, "values.steps.max: Field required"),
+        ({"min": 4, "max": 5, "mid": 4}, "values.steps.mid is no field of this call"),
+    ],
+)
+def test_errors_name_the_field_itself(world: World, steps: object, message: str) -> None:
+    answer = world.http.put(f"{PRESETS}/ok", json={"values": {"steps": steps}})
+    error = answer.json()["error"]
+    assert error["message"].startswith(message)
+    assert error["param"] == "values"
+    assert error["code"] != "missing_parameter"
+
+
 def test_without_a_history_there_are_the_models_alone() -> None:
     with serving() as server, server.client() as http:
         assert len(http.get(PRESETS).json()["presets"]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from fake_runner import FakeRunner
-from serving import Running, forget_logs, raw_request, serving
+from serving import Running, forget_logs, raw_request, serving, until
 
 from mezzotint.server import logs, security
 from mezzotint.server.keys import FixedKeys
@@ -243,9 +244,15 @@ def test_a_body_of_the_limit_is_read(locked: Running) -> None:
         ("POST", "/v1/images/generations", b'{"prompt":"a","\\ud800":1}', 400, None),
         ("POST", "/v1/images/generations", b'{"prompt":"a","guidance_scale":NaN}', 400, None),
         ("POST", "/v1/images/generations", b'{"prompt":"a","seed":1e400}', 400, None),
-        ("POST", "/v1/images/generations", b"[" * 100_000, 400, None),
-        ("POST", "/v1/images/generations", b"\xff\xfe", 400, None),
-        ("POST", "/v1/images/generations", b'{"prompt":"a","n":1' + b"0" * 5000 + b"}", 400, None),
+        ("POST", "/v1/images/generations", b"[" * 100_000, 400, "invalid_json"),
+        ("POST", "/v1/images/generations", b"\xff\xfe", 400, "invalid_json"),
+        (
+            "POST",
+            "/v1/images/generations",
+            b'{"prompt":"a","n":1' + b"0" * 5000 + b"}",
+            400,
+            "invalid_json",
+        ),
     ],
 )
 def test_every_error_has_one_shape(
@@ -259,6 +266,39 @@ def test_every_error_has_one_shape(
     assert answer.status_code == status
     assert code is None or error["code"] == code
     assert len(error["message"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/v1/models", 200), ("/health", 200), ("/v1/images/generations", 405), ("/no", 404)],
+)
+def test_head_is_a_get_without_its_body(locked: Running, path: str, status: int) -> None:
+    with locked.client(headers=GOOD) as http:
+        answer, got = http.head(path), http.get(path)
+    assert (answer.status_code, answer.content) == (status, b"")
+    for name in ("content-type", "content-length"):
+        assert answer.headers[name] == got.headers[name]
+
+
+def test_head_of_a_stream_ends(locked: Running) -> None:
+    with locked.client(headers=GOOD) as http:
+        for _ in range(2):  # on one connection
+            answer = http.head("/api/v1/stats/stream")
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/event-stream")
+    ended = 'mezzotint_requests_total{outcome="completed",route="/stream"}'
+    until(lambda: locked.metric(ended, **GOOD) >= 2)
+
+
+def test_a_compressed_body_is_a_415(locked: Running) -> None:
+    headers = GOOD | {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    body = gzip.compress(json.dumps(CALL).encode())
+    with locked.client() as http:
+        for path in ("/v1/images/generations", "/api/v1/inspect"):
+            answer = http.post(path, content=body, headers=headers)
+            error = answer.json()["error"]
+            assert (answer.status_code, error["code"]) == (415, "unsupported_media_type")
+            assert "Content-Encoding" in error["message"]
 
 
 def test_every_answer_has_safe_headers(locked: Running) -> None:

@@ -141,6 +141,9 @@ def test_a_sweep_that_fails_is_tried_again(world: World, monkeypatch: pytest.Mon
         {"max_queue": True},
         {"max_queue": "5"},
         {"max_queue": None},
+        {"max_queue": [5]},
+        {"max_queue": 10**400},
+        {"x" * 65: 1},
         {"keep_days": -1},
         {"keep_days": 1e9},
         {"metadata": "all"},
@@ -162,6 +165,21 @@ def test_what_may_not_be_changed(world: World, changes: dict[str, object]) -> No
     answer = world.http.patch(SETTINGS, json=changes)
     assert answer.status_code == 400, answer.text
     assert shown(world, "max_queue")["value"] == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("producer", "x" * 201, "a printable text of 1 to 200 characters"),
+        ("max_queue", "5", "a whole number from 1 to 10000"),
+        ("keep_days", True, "a number from 0 to 36500"),
+    ],
+)
+def test_a_wrong_value_is_told_what_its_setting_takes(
+    world: World, name: str, value: object, wanted: str
+) -> None:
+    error = world.http.patch(SETTINGS, json={name: value}).json()["error"]
+    assert (error["message"], error["param"]) == (f"{name} must be {wanted}", name)
 
 
 def test_changes_hold_after_a_restart(world: World) -> None:

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mezzotint.cli.app import app
+from mezzotint.cli.tracing import write_trace
 from mezzotint.engine.trace import Traced, to_trace
-from mezzotint.types import Span
+from mezzotint.types import RequestError, ResourceError, Span
 
 QUICK = ("--size", "96x96", "--steps", "2")
 
@@ -50,10 +51,24 @@ def test_what_cannot_be_written_is_refused_before_a_picture_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.json").write_text("mine")
-    for where, words in (("t.json", "exists"), ("no/t.json", "no place"), (".", "no place")):
-        result = generate("--trace", where)
+    for where, words in (
+        *(("t.json", "exists"), ("no/t.json", "no place"), (".", "no place")),
+        *(("/dev/null", "no place"), ("-", "stdout"), ("a.PNG", "a picture's name")),
+    ):
+        result = generate("--trace", where, *(["--force"] if where == "/dev/null" else []))
         assert result.exit_code == 2
         assert words in result.stderr
+    assert generate("--trace", "same.png", "--out", "same.png", "--force").exit_code == 2
     assert Path("t.json").read_text() == "mine"
-    assert not Path("outputs").exists()
+    assert list(Path().iterdir()) == [Path("t.json")]
     assert generate("--trace", "t.json", "--force").exit_code == 0
+
+
+def test_a_file_that_came_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text("mine")
+    with pytest.raises(RequestError, match=r"t\.json exists; give another --trace"):
+        write_trace(path, [], "host", force=False)
+    assert path.read_text() == "mine"
+    with pytest.raises(ResourceError, match=r"could not be written .*--trace"):
+        write_trace(path / "below", [], "host", force=True)

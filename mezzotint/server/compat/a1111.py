@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import orjson
 import pybase64
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 
@@ -24,10 +24,11 @@ from mezzotint.server.compat.a1111_schema import (
     Txt2Img,
     Txt2ImgAnswer,
 )
-from mezzotint.server.errors import explain, invalid
+from mezzotint.server.errors import explain, invalid, safe_name
+from mezzotint.server.json_only import JSON_ONLY
 from mezzotint.server.keys import Caller
 from mezzotint.server.open_steps import with_open_steps
-from mezzotint.server.openai import ImagesService, json_only
+from mezzotint.server.openai import ImagesService
 from mezzotint.server.queue import terms_of
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.settings import MAX_PICTURES
@@ -60,7 +61,7 @@ def _add_making(router: APIRouter, service: ImagesService, runs: Runs) -> None:
     @router.post(
         "/txt2img",
         summary="Make pictures for A1111's clients",
-        dependencies=[Depends(json_only)],
+        dependencies=[JSON_ONLY],
         response_model=Txt2ImgAnswer,
         responses={429: ERRORS[429]},
     )
@@ -99,7 +100,7 @@ def _add_lists(router: APIRouter, service: ImagesService) -> None:
         summary="Take options that are as they are",
         description="For clients that send the model's name before each call: any other value is "
         "an error.",
-        dependencies=[Depends(json_only)],
+        dependencies=[JSON_ONLY],
     )
     async def change_options(options: dict[str, Any]) -> None:
         _check_options(options, service.source.get())
@@ -148,7 +149,7 @@ def _requests(call: Txt2Img, served: Served, service: ImagesService) -> list[Req
     if n > MAX_PICTURES:
         raise invalid(f"batch_size times n_iter is {n}; at most {MAX_PICTURES}", "n_iter")
     spec, live = served.runner.spec, service.tuning.now
-    guidance = from_cfg(call.cfg_scale)
+    guidance = from_cfg("cfg_scale", call.cfg_scale, spec)
     guided = (spec.guidance if guidance is None else guidance) > 0
     request = Request(
         prompt=call.prompt or "",
@@ -176,16 +177,18 @@ def _check(call: Txt2Img, served: Served) -> None:
             raise invalid(f"{name}: this model has the sampler {_SAMPLER.name} alone", name)
     if call.scheduler not in (None, *_SCHEDULERS):
         raise invalid("scheduler: this model has its own alone, automatic", "scheduler")
-    _check_options(call.override_settings or {}, served)
+    _check_options(call.override_settings or {}, served, "override_settings")
 
 
-def _check_options(options: dict[str, Any], served: Served) -> None:
+def _check_options(options: dict[str, Any], served: Served, param: str | None = None) -> None:
+    """ApiError 400 that names the option, or the `param` that holds them."""
     known = _options(served)
     names = (known["sd_model_checkpoint"], known["sd_checkpoint_hash"], served.runner.spec.name)
     for name, value in options.items():
         same = names if name == "sd_model_checkpoint" else (known.get(name),)
         if name not in known or value not in same:
-            raise invalid(f"the option {name[:100]!r} cannot be changed here", "override_settings")
+            shown = safe_name(name)
+            raise invalid(f"the option {shown!r} cannot be changed here", param or shown)
 
 
 def _options(served: Served) -> dict[str, str | int]:

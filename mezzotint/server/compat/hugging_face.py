@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request as HttpRequest
 
 from mezzotint.server.answer import MEDIA
 from mezzotint.server.errors import invalid
-from mezzotint.server.openai import ImagesService, format_of, generate_file, json_only
+from mezzotint.server.json_only import JSON_ONLY
+from mezzotint.server.openai import ImagesService, format_of, generate_file
 from mezzotint.server.schema import ERRORS, GenerationRequest
 from mezzotint.server.settings import MAX_PROMPT_CHARACTERS
 from mezzotint.types import MAX_SEED
@@ -65,7 +66,7 @@ def hugging_face_router(service: ImagesService) -> APIRouter:
         description="The answer is the file: what the Accept header asks for, or a PNG. It is "
         "cancelled when the client disconnects.",
         response_class=Response,
-        dependencies=[Depends(json_only)],
+        dependencies=[JSON_ONLY],
         responses={200: {"content": content}, **ERRORS},
     )
     async def text_to_image(
