@@ -120,8 +120,8 @@ def _record(
     """
     graph = torch.cuda.CUDAGraph()
     with allocator_lock:
-        graph.capture_begin(pool=pool, capture_error_mode=mode)
         try:
+            graph.capture_begin(pool=pool, capture_error_mode=mode)
             output = function(*inputs)
         finally:
             _end(graph, pool)
@@ -136,7 +136,17 @@ def _end(graph: torch.cuda.CUDAGraph, pool: Any) -> None:
         # nothing given back. Where it has ended by itself it says so, which changes nothing.
         with suppress(RuntimeError):
             torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+        _capture_little()
         raise BrokenCapture(str(error)) from error
+
+
+def _capture_little() -> None:
+    """A capture that succeeds: until one does, torch draws no random number on the device."""
+    graph = torch.cuda.CUDAGraph()
+    with suppress(RuntimeError):
+        graph.capture_begin(pool=torch.cuda.graph_pool_handle(), capture_error_mode="relaxed")
+        torch.zeros(1, device="cuda")
+        graph.capture_end()
 
 
 def _settle() -> None:
@@ -144,3 +154,5 @@ def _settle() -> None:
     x = torch.zeros(1, 8, 8, 8, dtype=torch.bfloat16, device="cuda")
     functional.conv2d(x, x)
     functional.linear(x, x[0, 0], x[0, 0, 0])
+    # What this held is given to a graph's inputs next, which another stream fills.
+    torch.cuda.current_stream().synchronize()

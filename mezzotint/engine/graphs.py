@@ -54,7 +54,7 @@ class GraphCache:
         self._seen: set[Hashable] = set()
         self._warm: set[Hashable] = set()  # kinds of which a key was captured
         self._captured: dict[Hashable, _Captured] = {}
-        self._pool: Any = None  # None: the next graph needs a new one
+        self._pool: Any = None  # of the living graphs; None: the next one needs a new one
         self._spent_bytes = 0  # of pools that no graph can be captured into, nor torch give back
         self.refused: dict[Hashable, str] = {}  # keys that cannot be recorded, and why
         self.num_bytes = 0  # of device memory, as the driver counts it
@@ -96,7 +96,7 @@ class GraphCache:
         self._captured.clear()
         self._seen.clear()
         self._warm.clear()  # where graphs find no room, what is seen once is not worth capturing
-        self._pool = None  # it ends with its last graph, and torch begins none again
+        self._pool = None  # it ends with its last graph
         self.num_bytes = self._spent_bytes
 
     def _find(
@@ -132,7 +132,10 @@ class GraphCache:
     ) -> _Captured | None:
         """None where it cannot be done: the picture must not pay for it, and is made without."""
         if self._room() <= 0:
-            self.drop()
+            if self._captured or not self._spent_bytes:
+                self.drop()
+            if self._spent_bytes and self._room() <= 0:
+                return None  # it will not come back
         for make_room in (give_back, self.drop):  # what torch keeps of freed memory, then graphs
             outcome = self._begin_to_capture(key, function, inputs, first).result()
             if outcome == "refused":
@@ -180,18 +183,18 @@ class GraphCache:
         self, key: Hashable, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]
     ) -> _Captured:
         with allocator_lock:  # what another stage captures meanwhile is not counted as this one's
-            if self._pool is None or not self._captured:
-                self._pool = torch.cuda.graph_pool_handle()
+            pool = torch.cuda.graph_pool_handle() if self._pool is None else self._pool
             self._place.get_ready()
             free_before, _ = torch.cuda.mem_get_info()
             try:
                 static = tuple(torch.empty_like(x) for x in inputs)
-                graph, output = self._place.record(function, static, self._pool)
+                graph, output = self._place.record(function, static, pool)
             except BrokenCapture:
                 self._pool = None
                 self._spent_bytes = self.num_bytes = self.num_bytes + _taken_since(free_before)
                 raise
             self.num_bytes += _taken_since(free_before)
+            self._pool = pool  # not before a graph of it lives: torch begins none that has ended
             captured = _Captured(graph, static, output, function)
             self._captured[key] = captured
             return captured

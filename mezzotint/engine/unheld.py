@@ -17,13 +17,14 @@ def give_back(let_go: Callable[[], None] = lambda: None) -> None:
 
     It takes 0.1 s: for when memory ran out, or a model was let go.
     """
+    # Of what holds itself, as graphs that failed to be captured; a finaliser may close an engine,
+    # whose threads may wait for the lock.
+    gc.collect()
     if not torch.cuda.is_initialized():
         let_go()
-        gc.collect()
         return
     with allocator_lock:
         # What was launched still runs and may read it: torch waits for one stream at most.
         torch.cuda.synchronize()
         let_go()
-        gc.collect()  # of what holds itself, as graphs that failed to be captured
         torch.cuda.empty_cache()

@@ -219,6 +219,32 @@ def test_a_pool_in_which_a_capture_broke_is_not_used_again(broken: list[BaseExce
     assert run(cache, "a") == "replayed"  # its graph is whole
 
 
+def test_a_pool_that_no_graph_came_to_live_in_is_not_used_again(
+    broken: list[BaseException],
+) -> None:
+    cache = GraphCache(lambda: 1)
+    for key in ("a", "b", "c", "d", "a"):
+        run(cache, key)
+    broken += [BrokenCapture("the capture was invalidated"), RuntimeError("it cannot be")]
+    assert [run(cache, key) for key in ("b", "c", "d")] == ["eager", "eager", "captured"]
+
+
+def test_what_is_spent_for_good_is_not_dropped_for_again_and_again(
+    broken: list[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = itertools.count(0, -10)  # each capture takes ten bytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (next(free), 0))
+    cache = GraphCache(lambda: 15 - cache.num_bytes)
+    for key in ("a", "b", "a"):
+        run(cache, key)
+    broken.append(BrokenCapture("the capture was invalidated"))
+    assert [run(cache, "b") for _ in range(2)] == ["eager"] * 2
+    dropped: list[str] = []
+    monkeypatch.setattr(graphs, "give_back", lambda let_go: (dropped.append("all"), let_go()))
+    assert [run(cache, "c") for _ in range(4)] == ["eager"] * 4
+    assert dropped == ["all"]
+
+
 def test_what_finds_no_memory_beside_a_capture_is_run_once_more(
     broken: list[BaseException],
 ) -> None:
@@ -253,6 +279,7 @@ def test_a_capture_that_the_driver_gives_up_ends_in_torch_too(
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
     end = lambda *call: ended.append(call)  # noqa: E731
     monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
+    monkeypatch.setattr(capture, "_capture_little", lambda: None)
 
     def asks_the_device(x: Tensor) -> Tensor:
         raise RuntimeError("operation not permitted when stream is capturing")

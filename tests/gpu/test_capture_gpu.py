@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -39,6 +39,12 @@ def asks_the_device(x: Tensor) -> Tensor:
     return x * float(x.sum())
 
 
+def only_eager(x: Tensor) -> Tensor:
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError("it does not like to be captured")
+    return 3 * x
+
+
 def double(x: Tensor) -> Tensor:
     return 2 * x
 
@@ -50,12 +56,14 @@ def test_a_capture_that_breaks_leaves_the_next_ones_whole(
     x = torch.arange(8.0, device="cuda")
     torch.cuda.synchronize()
     with torch.inference_mode(), torch.cuda.stream(stream):
-        for function, key in ((double, "before"), (asks_the_device, "broken"), (double, "after")):
-            expected = function(x)
-            for _ in range(3):
-                assert torch.equal(cache(key, function, x), expected)
-    assert list(cache.refused) == ["broken"]
-    assert (cache.launches, cache.replays) == (9, 2)
+        _thrice(cache, "before", double, x)
+        _thrice(cache, "broken", asks_the_device, x)
+        assert cache._pool is None  # the driver gave it up
+        torch.rand(1, device="cuda")  # which torch refuses while it takes it for captured
+        _thrice(cache, "refused", only_eager, x)
+        _thrice(cache, "after", double, x)
+    assert list(cache.refused) == ["broken", "refused"]
+    assert (cache.launches, cache.replays) == (12, 2)
     cache.drop()
     torch.cuda.empty_cache()  # which torch refuses in the midst of a capture
     with torch.inference_mode(), torch.cuda.stream(stream):
@@ -80,6 +88,13 @@ def test_an_engine_takes_the_streams_of_the_one_before() -> None:
             handles.append([each.cuda_stream for each in engine._loop._executor._streams])
     assert handles[0] == handles[1]
     assert len(set(handles[0])) == 4
+
+
+def _thrice(cache: GraphCache, key: str, function: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    """Run, capture and replay it, or run it every time."""
+    expected = function(x)
+    for _ in range(3):
+        assert torch.equal(cache(key, function, x), expected)
 
 
 def _lent() -> int:
