@@ -15,7 +15,7 @@ _open: weakref.WeakSet[Closable] = weakref.WeakSet()
 
 
 def close_at_exit(engine: Closable) -> None:
-    """Close it when the main thread ends, unless nobody holds it by then."""
+    """Close it when the main thread ends, if it lives by then; one that is closed stays so."""
     _open.add(engine)
 
 

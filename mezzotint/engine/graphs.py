@@ -80,7 +80,8 @@ class GraphCache:
         if not self._place.ahead or known or kind not in self._warm or self._room() <= 0:
             return
         self._seen.add(key)
-        self._coming[key] = self._begin_to_capture(key, function, inputs, first=True)
+        job = partial(self._try_to_capture, key, function, inputs, first=True)
+        self._coming[key] = self._place.begin(job)
 
     def close(self) -> None:
         """Capture nothing any more, once what is being prepared is ready."""
@@ -118,18 +119,12 @@ class GraphCache:
         self._seen.add(key)
         if (first and kind not in self._warm) or key in self.refused:
             return None
-        captured = self._capture_now(key, function, inputs, first)
+        captured = self._capture_now(partial(self._try_to_capture, key, function, inputs, first))
         if captured is not None and kind is not None:
             self._warm.add(kind)
         return captured
 
-    def _capture_now(
-        self,
-        key: Hashable,
-        function: Callable[..., Tensor],
-        inputs: tuple[Tensor, ...],
-        first: bool,
-    ) -> _Captured | None:
+    def _capture_now(self, job: Callable[[], _Captured | _Failure]) -> _Captured | None:
         """None where it cannot be done: the picture must not pay for it, and is made without."""
         if self._room() <= 0:
             if self._captured or not self._spent_bytes:
@@ -137,22 +132,13 @@ class GraphCache:
             if self._spent_bytes and self._room() <= 0:
                 return None  # it will not come back
         for make_room in (give_back, self.drop):  # what torch keeps of freed memory, then graphs
-            outcome = self._begin_to_capture(key, function, inputs, first).result()
+            outcome = self._place.begin(job).result()
             if outcome == "refused":
                 return None
             if outcome != "no room":
                 return outcome
             make_room()
         return None
-
-    def _begin_to_capture(
-        self,
-        key: Hashable,
-        function: Callable[..., Tensor],
-        inputs: tuple[Tensor, ...],
-        first: bool,
-    ) -> Future[_Captured | _Failure]:
-        return self._place.begin(partial(self._try_to_capture, key, function, inputs, first))
 
     def _try_to_capture(
         self,
