@@ -30,8 +30,12 @@ class Results:
 
     def on_newest_gpu(self, systems: Collection[str]) -> Results:
         """Rows of the kind of GPU that these systems were last measured on."""
-        gpu = next((r["gpu"] for r in reversed(self.rows) if r["system"] in systems), None)
+        gpu = self.last_of(systems).get("gpu")
         return Results(tuple(row for row in self.rows if row["gpu"] == gpu))
+
+    def last_of(self, systems: Collection[str]) -> Row:
+        """The last row of any of these, a failure too; empty without one."""
+        return next((row for row in reversed(self.rows) if row["system"] in systems), {})
 
     def newest(self, system: str, workload: str, beside: Row | None = None) -> Row | None:
         """The last row that is no failure; `beside` another: of the same run."""

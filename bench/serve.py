@@ -24,7 +24,7 @@ import orjson
 from bench import promises
 from bench.load import Answer, Caller, closed_loop, late_ms, open_loop, quantile_ms
 from bench.memory import sampling
-from bench.server import ServerProcess, drawing, get, patch, pretending
+from bench.server import ServerProcess, drawing, get, pretending, send
 
 PICTURE_S = 0.05
 _PEAK_CALLERS = 8
@@ -232,7 +232,7 @@ def adaptive(data: Path, size: Size) -> Row:
     """Half as many pictures again as can be made: with fixed steps, and with a range of them."""
     row: Row = {}
     with drawing(data, "--device", "cpu") as server:
-        patch(f"{server.url}/api/v1/settings", {"wait_target_s": _WAIT_TARGET_S})
+        send("PATCH", f"{server.url}/api/v1/settings", {"wait_target_s": _WAIT_TARGET_S})
         capacity = _rate(_closed(server, 4, size.capacity, _with_steps(_MOST)))
         rng = random.Random(8)  # noqa: S311 - the same arrivals for both
         due_s = list(itertools.accumulate(rng.expovariate(1.5 * capacity) for _ in range(10_000)))

@@ -138,11 +138,11 @@ def get(url: str) -> Any:
         return json.load(error)
 
 
-def patch(url: str, values: object) -> Any:
-    """PATCH JSON. -> the answer's; HTTPError where it is refused."""
+def send(method: str, url: str, values: object, limit_s: float = 20) -> Any:
+    """Send JSON. -> the answer's; HTTPError where it is refused."""
     data, headers = json.dumps(values).encode(), {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers, method="PATCH")  # noqa: S310 - ours
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - ours
+    with urllib.request.urlopen(request, timeout=limit_s) as answer:  # noqa: S310
         return json.load(answer)
 
 

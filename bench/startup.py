@@ -8,19 +8,17 @@ Medians of the runs, after one that warms the file cache.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from statistics import median
 
 from bench.environment import environment, python_path
 from bench.rows import Row, append
-from bench.server import ServerProcess
+from bench.server import ServerProcess, send
 
 PROMPT = "a red apple on green grass"
 SECONDS = ("presets", "generate", "answers", "ready", "picture")
@@ -88,12 +86,9 @@ def _serve(data: Path) -> dict[str, float]:
 
 def _picture_s(url: str) -> float:
     """As any client asks for one, to the last byte of its PNG in base64."""
-    data = json.dumps({"prompt": PROMPT, "response_format": "b64_json"}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"{url}/v1/images/generations", data, headers)  # noqa: S310
+    call = {"prompt": PROMPT, "response_format": "b64_json"}
     start = time.monotonic()
-    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310 - our own server
-        json.load(answer)
+    send("POST", f"{url}/v1/images/generations", call, limit_s=120)
     return time.monotonic() - start
 
 

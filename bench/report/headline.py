@@ -61,7 +61,7 @@ def put(text: str, lines: str) -> str:
 def _lines(results: Results, language: str) -> Iterator[str]:
     words = _WORDS[language]
     results = results.on_newest_gpu(tables.OURS)
-    newest = next((r for r in reversed(results.rows) if r["system"] in tables.OURS), {})
+    newest = results.last_of(tables.OURS)
     gpu, torch, triton = (newest.get(key, "–") for key in ("gpu", "torch", "triton"))
     yield words["title"].format(gpu=gpu.removeprefix("NVIDIA "), torch=torch, triton=triton)
     yield ""
