@@ -58,7 +58,7 @@ def add(name: Name, role: Role = "user", data_dir: DataDir = None) -> None:
 
     if stdout_is_closed():
         raise RequestError("stdout is closed, so the key could not be shown; open it")
-    with _database(data_dir) as database:
+    with _database(data_folder(data_dir)) as database:
         key, token = database.write(keys.add, name, role, _now_us())
         try:
             typer.echo(token)
@@ -92,22 +92,23 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
 
 def _kept(data_dir: Path | None) -> Database:
     """The history that is there: looking at keys makes none. RequestError where there is none."""
-    folder = _folder(data_dir)
+    folder = data_folder(data_dir)
     if not os.access(folder.database, os.R_OK):
         raise RequestError(
             f"{folder.path} holds no history that can be read, so no keys; correct --data-dir, or "
             "make the first key with `mezzotint keys add NAME`"
         )
-    return _database(data_dir)
+    return _database(folder)
 
 
-def _database(data_dir: Path | None) -> Database:
+def _database(folder: DataFolder) -> Database:
     from mezzotint.jobs.database import Database
 
-    return Database(_folder(data_dir).database)
+    return Database(folder.database)
 
 
-def _folder(data_dir: Path | None) -> DataFolder:
+def data_folder(data_dir: Path | None) -> DataFolder:
+    """The one that was named, or the one of every server here."""
     from mezzotint.jobs.place import DEFAULT_DATA, DataFolder
 
     return DataFolder((data_dir or DEFAULT_DATA).expanduser())

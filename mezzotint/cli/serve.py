@@ -17,7 +17,7 @@ import typer
 from mezzotint.cli import options as opt
 from mezzotint.cli import server_options as srv
 from mezzotint.cli.bundled import note_bundled
-from mezzotint.cli.keys import DataDir
+from mezzotint.cli.keys import DataDir, data_folder
 from mezzotint.types import ConfigError
 
 if TYPE_CHECKING:
@@ -192,10 +192,9 @@ def _open_history(data_dir: Path | None) -> Iterator[History]:
     """Hold the data folder, and open the one database that keys, jobs and pictures share."""
     from mezzotint.jobs.database import Database
     from mezzotint.jobs.gallery import Gallery
-    from mezzotint.jobs.place import DEFAULT_DATA, DataFolder
     from mezzotint.server.history import History
 
-    folder = DataFolder((data_dir or DEFAULT_DATA).expanduser())
+    folder = data_folder(data_dir)
     with folder.locked(), Database(folder.database) as database:
         yield History(Gallery(database, folder.files))
 
