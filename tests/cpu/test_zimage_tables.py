@@ -108,14 +108,18 @@ def test_modulation_rows_are_computed_once_per_time() -> None:
         table.lookup((0.1, 0.2, 0.3), CPU)
 
 
-def test_a_table_grows_with_its_schedules_and_keeps_its_rows() -> None:
+def test_a_table_makes_rows_as_they_are_needed_and_keeps_them_where_they_are() -> None:
     table = ModulationTable(lambda t: t[:, None, None].expand(-1, 3, 2), capacity=20)
     times = [i / 40 for i in range(20)]
-    for number, time in enumerate(times, 1):
-        assert table.lookup((time,), CPU)[0, 0, 0].item() == pytest.approx(time)
-        assert table._table is not None
-        assert len(table._table) == (8 if number <= 8 else 16 if number <= 16 else 20)
+    first = [table.lookup((time,), CPU) for time in times]
+    sizes = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in first}
+    assert sorted(sizes.values()) == [row * 3 * 2 * 4 for row in (4, 8, 8)]
+    assert [table.lookup((time,), CPU).data_ptr() for time in times] == [
+        x.data_ptr() for x in first
+    ]
     assert table.lookup(tuple(times), CPU)[:, 0, 0].tolist() == pytest.approx(times)
+    with pytest.raises(ValueError, match="0 times in one pack; the table takes 1 to 20"):
+        table.lookup((), CPU)
 
 
 def test_modulations_name_the_rows_in_order() -> None:

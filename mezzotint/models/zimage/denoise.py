@@ -19,7 +19,7 @@ from mezzotint.models.zimage.preview import LatentPreview, estimate
 from mezzotint.models.zimage.transformer import Transformer
 
 # Rows of the modulation table: the times of a 50-step schedule and of an 8-step one beside it.
-# The table begins with 8 and grows.
+# They are made as they are needed, eight at once.
 TABLE_ROWS = 64
 
 
