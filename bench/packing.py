@@ -56,7 +56,7 @@ def sweep(
     prompts = new_prompts()
     for pictures in per_pack:
         limit = 0.0 if pictures == 1 else pictures * STEP_TFLOP
-        engine._scheduler.limits = replace(engine._scheduler.limits, pack_tflop=limit)
+        engine._scheduler.limits = replace(engine._scheduler.limits, pack_tflop=limit, pack_from=0)
         for workload in workloads:
             if pictures <= workload.at_once:
                 row = measure(by_engine(engine), workload, prompts).row()

@@ -184,6 +184,7 @@ def main() -> None:
     from bench.fake_worker import FakeDevice, spec_of
     from mezzotint.cli import serve as command
     from mezzotint.cli.app import main as run
+    from mezzotint.engine.capacity import Capacity
     from mezzotint.server.source import Served
     from mezzotint.workers.pace import Policy
     from mezzotint.workers.pool import Pool
@@ -200,7 +201,7 @@ def main() -> None:
             pool,
             lambda prompt: len(prompt.split()) + 2,
             state=lambda: pool.state,
-            capacity=in_flight,
+            capacity=Capacity(in_flight),
         )
 
     command._load = load

@@ -25,6 +25,7 @@ class Device:
     encode_s: float
     decode_s: float
     file_s: float
+    shared: tuple[float, ...] = (1.0,)  # a step's length where 1, 2, ... share it, per request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Service:
     recipe: Recipe  # as asked; its steps vary
     bounds: StepRange
     max_queue: int = 64  # pictures accepted and not finished
-    slots: int = 8  # in the engine
+    limits: Limits = field(default_factory=lambda: Limits(slots=8))  # of the scheduler
     capacity: int = 10  # pictures given to the engine at once; the others wait in the line
 
     @property
@@ -69,7 +70,7 @@ class Simulation:
     def __init__(self, service: Service, policy: StepPolicy) -> None:
         self._service = service
         self._policy = policy
-        self._scheduler = Scheduler(Limits(slots=service.slots))
+        self._scheduler = Scheduler(service.limits)
         self._meter = LoadMeter()
         self._events: list[tuple[float, int, Pack]] = []  # ends of packs in flight
         self._order = itertools.count()
@@ -143,7 +144,9 @@ class Simulation:
                 return device.decode_s * len(pack.rows)
             case DenoisePack():
                 step = self._service.spec.cost(self._service.recipe)
-                return len(pack.rows) * step / device.tflop_per_s
+                count = len(pack.rows)
+                shared = device.shared[min(count, len(device.shared)) - 1]
+                return count * step * shared / device.tflop_per_s
 
     def _finish(self, request: int, now_s: float) -> None:
         arrived_s, steps = self._running.pop(request)

@@ -60,7 +60,9 @@ class Config(BaseModel):
     )
     deterministic: bool = Field(False, description="same bytes for the same request in any company")
     pack_tflop: float | None = Field(
-        None, ge=0, description="TFLOP of steps that may share a forward; none: by the GPU's table"
+        None,
+        ge=0,
+        description="TFLOP of steps that may share a forward; none: under load, by the GPU's table",
     )
     attention: Literal["auto", "fa4", "cudnn", "flash", "fp8"] = Field(
         "auto",

@@ -25,6 +25,7 @@ class Rows:
     pictures: tuple[Row, ...]
     ladder: tuple[Row, ...]
     packing: tuple[Row, ...]
+    packing_load: tuple[Row, ...]
     kernels: tuple[Row, ...]
     pipeline: tuple[Row, ...]
     startup: tuple[Row, ...]
@@ -32,7 +33,9 @@ class Rows:
     @classmethod
     def of(cls, folder: Path = RESULTS) -> Rows:
         """From a folder of results; a file that is not there holds no rows."""
-        names = ("pictures", "ladder", "packing", "kernels", "pipeline", "startup")
+        names = (
+            "pictures", "ladder", "packing", "packing_load", "kernels", "pipeline", "startup",
+        )  # fmt: skip
         paths = [folder / f"{name}.jsonl" for name in names]
         return cls(*(tuple(read([path] if path.is_file() else [])) for path in paths))
 
@@ -81,6 +84,11 @@ def _page(rows: Rows) -> Iterator[str]:
     )  # fmt: skip
     yield from _section(
         "Sharing a forward", tables.packing(rows.packing), "python -m bench.packing"
+    )
+    yield from _section(
+        "When forwards are shared",
+        tables.packing_load(rows.packing_load),
+        "python -m bench.packing_load",
     )
     yield from _section(
         "The pipeline around a forward",

@@ -180,6 +180,38 @@ def packing(rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
+def packing_load(rows: Sequence[Row]) -> Iterator[str]:
+    """How long pictures wait by load and by the rule for sharing, newest of each."""
+    newest = {(r["precision"], r["load"], r["from"]): r for r in rows if "from" in r}
+    for precision in dict.fromkeys(precision for precision, _, _ in newest):
+        rules = [least for least in _RULES if (precision, None, least) in newest]
+        loads = list(dict.fromkeys(load for name, load, _ in newest if name == precision))
+        yield from table(
+            (precision, *(_RULES[least] for least in rules)),
+            (
+                (
+                    f"load {load:.0%}" if load else "sixteen at once",
+                    *(_waits(newest[precision, load, least]) for least in rules),
+                )
+                for load in loads
+            ),
+        )
+        yield ""
+    if newest:
+        yield (
+            "From arrival to picture, mean (95th percentile), in simulated time: the engine's "
+            "scheduler, random arrivals of 512², 8 steps, forwards as long as the newest rows "
+            "above. A load of 100 % is all that the GPU makes one by one."
+        )
+
+
+_RULES = {0: "never", 2: "always", 6: "from six in hand"}  # `from` -> what it is
+
+
+def _waits(row: Row) -> str:
+    return f"{row['mean_s']:.2f} ({row['p95_s']:.2f}) s"
+
+
 def pipeline(rows: Sequence[Row]) -> Iterator[str]:
     """Images a second of each kind of pipeline, newest of each, and against the engine as it is."""
     found = {(r["precision"], r["workload"], r["kind"]): r for r in rows if "kind" in r}

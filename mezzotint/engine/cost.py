@@ -1,27 +1,37 @@
-"""When packing pays: a table by GPU and precision, filled from measurements."""
+"""When packing pays: what a GPU may pack, and under which load, from measurements."""
 
 from __future__ import annotations
 
-import torch
+from mezzotint.engine.scheduler import Limits
 
-# (compute capability's major, precision) -> TFLOP of steps that may share a forward. On an H100
-# sixteen pictures of 512 x 512 in fp8 come at 8.3 a second one by one, at 8.9 four at a time and at
-# 9.0 eight at a time (bench/results/packing.jsonl). In bf16 four at a time gain 5 %: not worth what
-# the requests lose that end later for it.
-_PACK_TFLOP = {(9, "fp8"): 60.0}
+# TFLOP of steps that may share a forward: four pictures of 512 x 512. On an H200 sixteen of them
+# come at 5.7 a second in bf16 and at 9.1 in fp8, alone at 5.4 and 8.4; eight at a time gain no more
+# than 2 % on that (bench/results/packing.jsonl).
+PACK_TFLOP = 60.0
+_MEASURED = ((9, "bf16"), (9, "fp8"))  # (compute capability's major, precision)
+
+# Whoever shares ends with the last of its company: four at once come 1.4 times as late as one by
+# one. While fewer are in hand than this, nobody shares; from there on sharing takes more from the
+# wait than it adds (bench/results/packing_load.jsonl).
+PACK_FROM = 6
 
 
-def pack_tflop(
-    device: torch.device, precision: str, *, deterministic: bool, asked: float | None
-) -> float:
-    """The most TFLOP one pack may hold: what was asked for, or the table's; 0 packs nothing.
+def limits(
+    slots: int,
+    precision: str,
+    capability: int | None,
+    *,
+    deterministic: bool,
+    asked: float | None,
+) -> Limits:
+    """What the scheduler may have in flight and pack.
 
-    Deterministic packs hold one request, so that its bytes never depend on its company.
+    `asked` TFLOP are packed under any load. Deterministic packs hold one request, so that its bytes
+    never depend on its company. `capability` is the GPU's compute capability's major, None on a
+    CPU.
     """
-    if deterministic:
-        return 0.0
+    if deterministic or (asked is None and (capability, precision) not in _MEASURED):
+        return Limits(slots=slots)
     if asked is not None:
-        return asked
-    if device.type != "cuda":
-        return 0.0
-    return _PACK_TFLOP.get((torch.cuda.get_device_capability(device)[0], precision), 0.0)
+        return Limits(slots=slots, pack_tflop=asked)
+    return Limits(slots=slots, pack_tflop=PACK_TFLOP, pack_from=min(PACK_FROM, slots))

@@ -38,6 +38,13 @@ class Device:
         """Whether the large products run in FP8; on a CPU they are emulated, with no gain."""
         return self.precision == "fp8"
 
+    @property
+    def capability(self) -> int | None:
+        """A GPU's compute capability's major number; None: a CPU."""
+        if self.device.type == "cpu":
+            return None
+        return torch.cuda.get_device_capability(self.device)[0]
+
 
 def choose_device(config: Config) -> Device:
     """Settle "auto" and refuse what the machine cannot do; ResourceError says what to do."""

@@ -15,7 +15,7 @@ import torch
 
 from mezzotint.config import Config, make, name_precision
 from mezzotint.engine.build import load_model, plan_memory
-from mezzotint.engine.cost import pack_tflop
+from mezzotint.engine.cost import limits
 from mezzotint.engine.device import Device, choose_device
 from mezzotint.engine.executor import Executor
 from mezzotint.engine.graphs import GraphTally
@@ -24,7 +24,7 @@ from mezzotint.engine.memory import memory_by_owner
 from mezzotint.engine.plan import Largest
 from mezzotint.engine.record import Interval, Mark, Observation
 from mezzotint.engine.recorder import About, Recorder
-from mezzotint.engine.scheduler import Limits, Scheduler, Work
+from mezzotint.engine.scheduler import Scheduler, Work
 from mezzotint.engine.stats import EngineStats, Timeline
 from mezzotint.engine.ticket import EngineTicket
 from mezzotint.engine.warm_up import to_draw, warm_up
@@ -136,16 +136,15 @@ class Engine:
             device=place.name,
             versions=(("mezzotint", __version__), ("torch", str(torch.__version__))),
         )
-        limits = Limits(
-            slots=self.memory.slots,
-            pack_tflop=pack_tflop(
-                place.device,
+        self._scheduler = Scheduler(
+            limits(
+                self.memory.slots,
                 place.precision,
+                place.capability,
                 deterministic=self.config.deterministic,
                 asked=self.config.pack_tflop,
-            ),
+            )
         )
-        self._scheduler = Scheduler(limits)
         executor = Executor(self._model, self.memory, place.device, place.dtype)
         undo.callback(executor.close)
         self._recorder = Recorder(

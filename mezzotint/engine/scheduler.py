@@ -33,6 +33,7 @@ class Limits:
     depth: int = 2  # packs a stage may hold: the host runs at most two steps ahead
     encode_rows: int = 8
     pack_tflop: float = 0.0  # steps are packed while their sum stays below; 0: never
+    pack_from: int = 0  # and while so many requests wait or run
 
 
 @dataclass(slots=True)
@@ -164,7 +165,8 @@ class Scheduler:
         ready.sort(key=lambda r: not r.encoded)
         if not ready:
             return None
-        members = _pack(ready, self.limits.pack_tflop)
+        shares = self.num_waiting + self.num_running >= self.limits.pack_from
+        members = _pack(ready, self.limits.pack_tflop if shares else 0.0)
         rows = tuple(_step_row(running) for running in members)
         for running in members:
             running.issued += 1

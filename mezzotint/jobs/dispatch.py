@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+from mezzotint.engine.capacity import Capacity
 from mezzotint.engine.record import Mark
 from mezzotint.engine.runner import Runner
 from mezzotint.jobs.line import Entry, Line
@@ -45,7 +46,7 @@ class Supply:
 
     runner: Runner
     count_tokens: Callable[[str], int]  # RequestError for a prompt beyond the limit
-    capacity: int  # pictures it is given at once; more would only wait there, out of order
+    capacity: Capacity
     is_ready: Callable[[], bool] = lambda: True
     on_picture: Callable[[Image], None] = lambda _: None  # from the runner's threads
 
@@ -228,8 +229,10 @@ class Dispatcher:
     def _take(self) -> Place | None:
         """The next picture, if the runner has room; the caller holds the lock."""
         now = time.monotonic()
-        full = len(self._running) >= self._supply.capacity
-        if self._closed or full or now < self._paused_until:
+        if self._closed or now < self._paused_until:
+            return None
+        steps = [self.spec.cost(place.recipe) for place in self._running.values()]
+        if not self._supply.capacity.has_room(steps):
             return None
         entry = self._line.take()
         if entry is None:

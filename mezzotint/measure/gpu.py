@@ -83,7 +83,8 @@ def _open() -> Any:
         return None
     try:
         pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByIndex(0)
+        # Not by index: the driver counts GPUs that CUDA_VISIBLE_DEVICES hides from torch.
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties().uuid}")
     except pynvml.NVMLError:
         return None
 

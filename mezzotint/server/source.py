@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from mezzotint.engine.capacity import Capacity
 from mezzotint.engine.runner import Runner
 from mezzotint.server.errors import not_ready
 from mezzotint.types import Cancelled
@@ -16,6 +17,7 @@ from mezzotint.types import Cancelled
 State = Literal["loading", "ready", "restarting", "failed", "closed"]
 CountTokens = Callable[[str], int]
 _log = logging.getLogger(__name__)
+_CAPACITY = Capacity(16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,7 @@ class Served:
     state: Callable[[], State] = lambda: "ready"  # asked once its provenance is known
     loaded: Callable[[], float | None] = lambda: None  # the share of the weights that was read
     bundled: bool = False  # the small model that ships with the package
-    capacity: int = 16  # pictures it is given at once; the others wait in our own line
+    capacity: Capacity = _CAPACITY  # the other pictures wait in our own line
 
 
 class RunnerSource:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from mezzotint.config import Config
+from mezzotint.engine.capacity import Capacity
+from mezzotint.engine.cost import PACK_TFLOP
 from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.locate import locate
 from mezzotint.models.spec import ModelSpec
@@ -25,13 +27,16 @@ def open_pool(config: Config, policy: Policy | None = None) -> Pool:
     return Pool(spec_for(config), launches(config), policy)
 
 
-def in_flight(config: Config) -> int:
-    """Requests that keep a worker busy; more would only wait there, past every priority.
+def capacity(config: Config) -> Capacity:
+    """What keeps a worker busy: a picture for each stage and one to follow.
 
-    One for each stage and one to follow; where steps share forwards, as many as it holds.
+    Where steps may share forwards, as many as it holds of such as fit into one by two.
     """
-    packs = not config.deterministic and (config.precision == "fp8" or bool(config.pack_tflop))
-    return config.slots + _AHEAD if packs else min(config.slots, _STAGES) + 1
+    pictures = min(config.slots, _STAGES) + 1
+    tflop = PACK_TFLOP if config.pack_tflop is None else config.pack_tflop
+    if config.deterministic or tflop == 0 or (config.device == "cpu" and config.pack_tflop is None):
+        return Capacity(pictures)
+    return Capacity(pictures, small=config.slots + _AHEAD, small_tflop=tflop / 2)
 
 
 def spec_for(config: Config) -> ModelSpec:

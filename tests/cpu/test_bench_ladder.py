@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 import torch
 
-from bench import ladder, packing, pipeline
+from bench import ladder, packing, packing_load, pipeline
 from bench.ladder import NAMES, RUNGS, Rung, climb, line
 from mezzotint import Engine, kernels
+from mezzotint.engine.cost import PACK_FROM
 from mezzotint.kernels.attention import cuda as cuda_attention
 from mezzotint.measure import timing
 from mezzotint.measure.workload import Workload
@@ -83,6 +84,19 @@ def test_every_kind_of_pipeline_makes_pictures_and_leaves_the_engine_as_it_was()
     assert [row["kind"] for row in rows] == list(pipeline.KINDS)
     assert all(row["images_per_s"] > 0 and row["to_as_it_is"] > 0 for row in rows)
     assert "watched" in pipeline.line(rows[-1])
+
+
+def test_under_load_shared_forwards_shorten_the_wait_and_few_requests_share_none() -> None:
+    measured = [
+        {"precision": "bf16", "at_once": 4, "pack_tflop": n * packing.STEP_TFLOP, "ms": 4 * ms}
+        for n, ms in ((0, 180.0), (2, 177.0), (4, 170.0))
+    ]
+    rows = packing_load.run("bf16", measured, pictures=1500)
+    mean = {(row["load"], row["from"]): row["mean_s"] for row in rows}
+    assert mean[0.5, 2] > 1.1 * mean[0.5, 0]
+    assert mean[0.5, PACK_FROM] < 1.02 * mean[0.5, 0]
+    assert mean[1.0, PACK_FROM] < 0.8 * mean[1.0, 0]
+    assert mean[1.0, PACK_FROM] < 1.1 * mean[1.0, 2]
 
 
 def test_the_sweep_changes_what_shares_a_forward() -> None:

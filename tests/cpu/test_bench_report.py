@@ -62,6 +62,11 @@ def all_kinds() -> Rows:
         RUN | {"precision": "bf16", "at_once": 16, "pack_tflop": limit, "images_per_s": rate}
         for limit, rate in ((0.0, 5.6), (51.44, 6.25))
     ]
+    loads = [
+        {"precision": "bf16", "load": load, "from": least, "mean_s": 0.5, "p95_s": 1.25}
+        for load in (0.9, None)
+        for least in (0, 2, 4, 6)
+    ]
     kinds = RUN | {"precision": "fp8", "workload": "512px-8-x16"}
     pipeline = (
         kinds | {"kind": "as it is", "images_per_s": 8.5, "to_as_it_is": 1.0},
@@ -71,8 +76,15 @@ def all_kinds() -> Rows:
     memory = {"server_bytes": 112e6, "worker_bytes": 380e6}
     startup = (RUN | {"cores": 2, "runs": 5} | seconds | memory,)
     pictures = (*reaching_every_aim(), *sweep, *probes, rival, failed, fidelity)
-    rows = (tuple(pictures), tuple(ladder), tuple(packing), Rows.of().kernels, pipeline, startup)
-    return Rows(*rows)
+    return Rows(
+        tuple(pictures),
+        tuple(ladder),
+        tuple(packing),
+        tuple(loads),
+        Rows.of().kernels,
+        pipeline,
+        startup,
+    )
 
 
 def test_the_committed_page_is_what_the_script_writes() -> None:
@@ -103,6 +115,8 @@ def test_a_page_of_every_kind_of_row() -> None:
     assert eager < graphs
     assert "| FP8 | failed: out of memory |" in text
     assert "| 51 TFLOP | 6.25 images/s |" in text
+    assert "| bf16 | never | always | from six in hand |" in text
+    assert "| load 90% | 0.50 (1.25) s | 0.50 (1.25) s | 0.50 (1.25) s |" in text
     assert "| one stream for all stages | 8.10 images/s, -4.7% |" in text
     assert "| `mezzotint serve`, until it answers | 0.30 s |" in text
     assert "The server's process holds 112 MB, its worker 380 MB" in text

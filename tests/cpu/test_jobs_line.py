@@ -7,18 +7,22 @@ import time
 from collections import Counter
 
 import pytest
-from fake_engine import FakeConfig, FakeEngine
+from fake_engine import SPEC, FakeConfig, FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
+from serving import until
 
+from mezzotint.engine.capacity import Capacity
 from mezzotint.jobs.dispatch import Dispatcher, Supply
 from mezzotint.jobs.line import Entry, Line
 from mezzotint.jobs.rate import Rate
 from mezzotint.jobs.room import QueueFullError, share_of
 from mezzotint.jobs.ticket import Terms
+from mezzotint.models.recipe import resolve
 from mezzotint.types import Cancelled, Request, RequestError
 
 WAIT = 30.0
+ONE = Capacity(1)
 
 
 def line_of(*entries: Entry) -> Line:
@@ -118,7 +122,7 @@ def test_a_rate_is_of_work_whoever_does_it() -> None:
 class Room:
     """A dispatcher over a fake engine."""
 
-    def __init__(self, bound: int = 8, capacity: int = 1, step_s: float = 0.01) -> None:
+    def __init__(self, bound: int = 8, capacity: Capacity = ONE, step_s: float = 0.01) -> None:
         self.engine = FakeEngine(FakeConfig(step_s=step_s))
         self.counted: list[str] = []
         supply = Supply(runner=self.engine, count_tokens=self.count, capacity=capacity)
@@ -223,8 +227,35 @@ def test_waiting_counts_as_waiting_in_the_spans() -> None:
     room.close()
 
 
+def test_large_pictures_wait_in_the_line_and_small_ones_where_they_share_forwards() -> None:
+    capacity = Capacity(2, small=4, small_tflop=30.0)
+    assert capacity.has_room([])
+    assert capacity.has_room([50.0])
+    assert not capacity.has_room([50.0, 12.0])
+    assert capacity.has_room([12.0, 30.0, 12.0])
+    assert not capacity.has_room([12.0] * 4)
+    assert not Capacity(2).has_room([0.1, 0.1])
+    assert capacity.times(3) == Capacity(6, small=12, small_tflop=30.0)
+
+
+def test_a_runner_is_given_more_small_pictures_than_large_ones() -> None:
+    small = SPEC.cost(resolve(request(), SPEC))
+    room = Room(capacity=Capacity(1, small=3, small_tflop=small), step_s=0.2)
+    places = room.line.admit([request(i) for i in range(5)], Terms())
+    room.line.enter(places)
+    until(lambda: room.line.num_waiting == 2)
+    for place in places:
+        place.result(WAIT)
+    large = room.line.admit([request(i, width=512, height=512) for i in range(2)], Terms())
+    room.line.enter(large)
+    until(lambda: room.line.num_waiting == 1)
+    large[0].result(WAIT)
+    large[1].result(WAIT)
+    room.close()
+
+
 def test_cancels_at_random_leave_nothing_behind() -> None:
-    room = Room(bound=200, capacity=3, step_s=0.002)
+    room = Room(bound=200, capacity=Capacity(3), step_s=0.002)
     rng = random.Random(5)
     places = []
     for i in range(60):

@@ -23,6 +23,7 @@ import pytest
 from fake_engine import SPEC, FakeConfig, FakeEngine, config, file_bytes
 from PIL import Image as Pillow
 
+from mezzotint.engine.capacity import Capacity
 from mezzotint.engine.runner import Runner
 from mezzotint.jobs import images, store
 from mezzotint.jobs.database import Database
@@ -100,7 +101,7 @@ class Bench:
 def line_of(
     runner: Runner, bound: int = 64, capacity: int = 16, ready: Callable[[], bool] = lambda: True
 ) -> Dispatcher:
-    supply = Supply(runner=runner, count_tokens=len, capacity=capacity, is_ready=ready)
+    supply = Supply(runner=runner, count_tokens=len, capacity=Capacity(capacity), is_ready=ready)
     return Dispatcher(supply, lambda: bound)
 
 
@@ -577,6 +578,7 @@ sys.path[:0] = [{str(Path(__file__).parents[1])!r}]
 from pathlib import Path
 import threading
 from fake_engine import FakeConfig, FakeEngine
+from mezzotint.engine.capacity import Capacity
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.dispatch import Dispatcher, Supply
 from mezzotint.jobs.gallery import Gallery
@@ -587,7 +589,8 @@ from mezzotint.types import Request
 folder, seed = DataFolder(Path(sys.argv[1])), int(sys.argv[2])
 gallery = Gallery(Database(folder.database), folder.files)
 policy = JobPolicy(max_attempts=10**6)
-supply = Supply(runner=FakeEngine(FakeConfig(step_s=0.005)), count_tokens=len, capacity=16)
+engine = FakeEngine(FakeConfig(step_s=0.005))
+supply = Supply(runner=engine, count_tokens=len, capacity=Capacity(16))
 jobs = JobRunner(gallery, Dispatcher(supply, lambda: 10**6), policy=policy)
 for i in range(seed, seed + 3):
     print(jobs.submit(Order(Request(prompt="a red apple", seed=i * 2, steps=2), 2)).id, flush=True)

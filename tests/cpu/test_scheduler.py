@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mezzotint.engine.cost import limits
 from mezzotint.engine.pack import DecodePack, DenoisePack, EncodePack, Pack
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
 from mezzotint.types import Recipe
@@ -78,6 +82,44 @@ def test_packs_small_requests_and_prefers_equal_shapes() -> None:
     packs = [pack for pack in scheduler.tick() if isinstance(pack, DenoisePack)]
     # The first tick's step led alone (nobody was encoded); now the budget of 3 TFLOP fills up.
     assert packs[0].requests == (0, 2, 3)
+
+
+def test_requests_share_forwards_only_while_many_are_in_hand() -> None:
+    scheduler = Scheduler(Limits(slots=3, pack_tflop=3.0, pack_from=4))
+    for id in range(5):
+        scheduler.submit(work(id, steps=3))
+    order = [pack.requests for pack in drain(scheduler) if isinstance(pack, DenoisePack)]
+    # Five and then four are in hand: three share. Of the last three, one that began in company and
+    # those that never had any end alone, in their order.
+    assert order[1:3] == [(0, 1, 2), (0, 1, 2)]
+    steps = Counter(request for pack in order for request in pack)
+    assert steps == dict.fromkeys(range(5), 3)
+    assert all(len(pack) == 1 for pack in order[-6:])
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability", "options", "expected"),
+    [
+        ("bf16", 9, {}, Limits(slots=8, pack_tflop=60.0, pack_from=6)),
+        ("fp8", 9, {}, Limits(slots=8, pack_tflop=60.0, pack_from=6)),
+        ("bf16", 8, {}, Limits(slots=8)),
+        ("fp32", None, {}, Limits(slots=8)),
+        ("fp32", None, {"asked": 2.0}, Limits(slots=8, pack_tflop=2.0)),
+        ("fp8", 9, {"asked": 0.0}, Limits(slots=8)),
+        ("fp8", 9, {"asked": 90.0}, Limits(slots=8, pack_tflop=90.0)),
+        ("fp8", 9, {"asked": 90.0, "deterministic": True}, Limits(slots=8)),
+    ],
+)
+def test_what_is_packed(
+    precision: str, capability: int | None, options: dict[str, Any], expected: Limits
+) -> None:
+    options = {"deterministic": False, "asked": None} | options
+    assert limits(8, precision, capability, **options) == expected
+
+
+def test_few_slots_are_no_reason_never_to_pack() -> None:
+    few = limits(4, "bf16", 9, deterministic=False, asked=None)
+    assert few == Limits(slots=4, pack_tflop=60.0, pack_from=4)
 
 
 def test_without_a_packing_budget_requests_step_alone_in_order() -> None:

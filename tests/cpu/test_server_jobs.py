@@ -16,6 +16,7 @@ import pytest
 from fake_runner import FakeRunner, count_tokens
 from serving import LIMIT_S, Running, serving, until
 
+from mezzotint.engine.capacity import Capacity
 from mezzotint.jobs import keys
 from mezzotint.jobs.database import Database
 from mezzotint.jobs.gallery import Gallery
@@ -209,7 +210,7 @@ def test_one_line_bounds_jobs_and_calls_together(tmp_path: Path) -> None:
 
 def test_a_running_and_a_waiting_job_are_cancelled_and_a_done_one_is_not(tmp_path: Path) -> None:
     runner = FakeRunner(step_s=0.05)
-    opened = Served(runner, count_tokens, capacity=1)
+    opened = Served(runner, count_tokens, capacity=Capacity(1))
     with world_of(tmp_path, runner, load=lambda: opened) as world:
         running, waiting = world.post(steps=100)["id"], world.post(steps=100)["id"]
         world.wait(running, "running")
@@ -345,7 +346,7 @@ def test_after_a_gap_a_snapshot_says_what_ended_meanwhile(tmp_path: Path) -> Non
 
 def test_open_streams_do_not_hold_the_server_up_and_jobs_go_on_after_it(tmp_path: Path) -> None:
     runner = FakeRunner(step_s=0.02)
-    opened = Served(runner, count_tokens, capacity=1)
+    opened = Served(runner, count_tokens, capacity=Capacity(1))
     with world_of(tmp_path, runner, load=lambda: opened) as world:
         running, waiting = world.post(steps=40)["id"], world.post()["id"]
         world.wait(running, "running")

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from mezzotint.config import make
+from mezzotint.engine.capacity import Capacity
 from mezzotint.engine.engine import Engine
 from mezzotint.engine.record import Mark
 from mezzotint.types import Progress, Request, RequestError
-from mezzotint.workers.open import in_flight, launches, open_pool, spec_for
+from mezzotint.workers.open import capacity, launches, open_pool, spec_for
 
 
 def test_a_pool_makes_the_engines_pictures() -> None:
@@ -72,10 +73,11 @@ def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_worker_is_given_what_keeps_it_busy_and_no_more() -> None:
-    assert in_flight(make()) == 4
-    assert in_flight(make(slots=1)) == 2
-    assert in_flight(make(precision="fp8")) == in_flight(make(pack_tflop=60.0)) == 10
-    assert in_flight(make(precision="fp8", deterministic=True)) == 4
+    assert capacity(make()) == Capacity(4, small=10, small_tflop=30.0)
+    assert capacity(make(slots=1)) == Capacity(2, small=3, small_tflop=30.0)
+    assert capacity(make(pack_tflop=20.0)) == Capacity(4, small=10, small_tflop=10.0)
+    alone = (make(deterministic=True), make(pack_tflop=0.0), make(device="cpu"))
+    assert {capacity(config) for config in alone} == {Capacity(4)}
 
 
 def test_a_pool_tells_what_its_workers_did() -> None:

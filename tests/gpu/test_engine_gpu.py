@@ -13,7 +13,9 @@ import torch
 
 from mezzotint import Cancelled, Engine, Progress, Request
 from mezzotint.config import read_precision
+from mezzotint.engine.cost import PACK_FROM
 from mezzotint.engine.graphs import GraphCache
+from mezzotint.engine.record import Mark
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 FP8_ATTENTION = pytest.param(
@@ -167,6 +169,23 @@ def test_a_picture_in_any_company_equals_the_one_made_alone(precision: str) -> N
             print(precision, "company", round(min(ratios), 1))
             assert min(ratios) >= (45.0 if precision == "bf16" else 20.0)
         assert engine._model.denoise._replay.refused == {}  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() and torch.cuda.get_device_capability()[0] != 9,
+    reason="other GPUs pack only what is asked",
+)
+@pytest.mark.parametrize("precision", ["bf16", "fp8"])
+def test_forwards_are_shared_under_load_only(precision: str) -> None:
+    with Engine(device="cuda", precision=precision) as engine:
+        for ticket in engine.submit_all(many(PACK_FROM - 1)):
+            ticket.result(120)
+        (device,) = engine.observe(Mark()).devices
+        assert set(device.packs) == {1}
+        for ticket in engine.submit_all(many(16)):
+            ticket.result(120)
+        (device,) = engine.observe(Mark()).devices
+        assert max(device.packs) > 1
 
 
 def test_deterministic_makes_the_same_bytes_in_any_company() -> None:
