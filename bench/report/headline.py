@@ -15,7 +15,7 @@ _RIVALS = ("diffusers", "diffusers-compiled", "diffsynth")
 _WORDS: dict[str, dict[str, Any]] = {
     "en": {
         "title": "On one {gpu} (torch {torch}, Triton {triton}, flash-attn-4), prompt in to PNG "
-        "bytes out, each rival on the same machine and by the same timer as ours:",
+        "bytes out, each rival in the same run and by the same timer as ours:",
         "columns": ("1024², 8 steps", "512², 8 steps", "1024², 40 steps, guidance 4"),
         "mezzotint": "Mezzotint, exact (bf16)",
         "mezzotint-fp8": "Mezzotint, fast (FP8)",
@@ -29,7 +29,7 @@ _WORDS: dict[str, dict[str, Any]] = {
     },
     "zh": {
         "title": "一块 {gpu}（torch {torch}，Triton {triton}，flash-attn-4），从提示词到 PNG 字节，"
-        "每个对手都与我们在同一台机器上、用同一个计时器测得：",
+        "每个对手都与我们在同一次运行中、用同一个计时器测得：",
         "columns": ("1024²，8 步", "512²，8 步", "1024²，40 步，guidance 4"),
         "mezzotint": "Mezzotint，精确（bf16）",
         "mezzotint-fp8": "Mezzotint，快速（FP8）",

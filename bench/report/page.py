@@ -53,6 +53,23 @@ def _page(rows: Rows) -> Iterator[str]:
     yield ""
     yield from _method(rows)
     yield from _section("Targets", _targets(results), "make targets")
+    yield from _pictures(results)
+    yield from _engine(results, rows)
+    yield from _section("Without a GPU", tables.startup(rows.startup), "python -m bench.startup")
+    yield "## The figures it set out from"
+    yield ""
+    yield f"{targets.ORIGIN} Beside them DiffSynth against us, measured:"
+    yield ""
+    yield "```"
+    yield from targets.origin_lines(results)
+    yield "```"
+    yield ""
+    yield from _section("Kernels", tables.kernels(rows.kernels), "python -m bench.kernels --check")
+    yield NOTES.read_text(encoding="utf-8").rstrip()
+
+
+def _pictures(results: Results) -> Iterator[str]:
+    """Pictures as they are asked for, beside the rivals."""
     yield "## Whole pictures, one at a time"
     yield ""
     yield (
@@ -74,6 +91,10 @@ def _page(rows: Rows) -> Iterator[str]:
     command = "python -m bench.pictures --workloads 512px-8-x1,…,512px-8-x16"
     plot = "throughput" if len(tables.measured_at_once(results)) > 1 else None  # or no curve
     yield from _section("Images a second at 512²", tables.at_once(results), command, plot=plot)
+
+
+def _engine(results: Results, rows: Rows) -> Iterator[str]:
+    """What is inside, part by part."""
     command = "python -m bench.pictures --workloads forward-1024px,new-size-1024px,steady-1024px"
     yield from _section("Inside the engine", tables.inside(results), command)
     yield from _section("Fidelity", tables.fidelity(results), "mezzotint compare --a bf16 --b fp8")
@@ -95,24 +116,13 @@ def _page(rows: Rows) -> Iterator[str]:
         tables.pipeline(rows.pipeline),
         "python -m bench.pipeline --precision fp8 --sides 512",
     )
-    yield from _section("Without a GPU", tables.startup(rows.startup), "python -m bench.startup")
-    yield "## The figures it set out from"
-    yield ""
-    yield f"{targets.ORIGIN} Beside them DiffSynth against us, measured:"
-    yield ""
-    yield "```"
-    yield from targets.origin_lines(results)
-    yield "```"
-    yield ""
-    yield from _section("Kernels", tables.kernels(rows.kernels), "python -m bench.kernels --check")
-    yield NOTES.read_text(encoding="utf-8").rstrip()
 
 
 def _method(rows: Rows) -> Iterator[str]:
     newest = rows.pictures[-1] if rows.pictures else {}
     yield (
         "Every figure is a row of [`bench/results/`](../bench/results), made by the command beside "
-        "it, the rival on the same machine, since one start of it, and by the same timer; half a "
+        "it, the rival in the same run and by the same timer; half a "
         "second of rest before each picture, medians. Weights are random at Z-Image-Turbo's real "
         "size and the same for all, which is right for time and memory. Memory is torch's peak of "
         "allocated bytes, in brackets of what it holds: graphs' pools are in it, and what it keeps "

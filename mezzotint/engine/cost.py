@@ -10,7 +10,7 @@ from mezzotint.engine.scheduler import Limits
 PACK_TFLOP = 60.0
 _MEASURED = ((9, "bf16"), (9, "fp8"))  # (compute capability's major, precision)
 
-# Whoever shares ends with the last of its company: four at once come 1.4 times as late as one by
+# Whoever shares ends with the last of its company: four at once come 1.5 times as late as one by
 # one. While fewer are in hand than this, nobody shares; from there on sharing takes more from the
 # wait than it adds (bench/results/packing_load.jsonl).
 PACK_FROM = 6

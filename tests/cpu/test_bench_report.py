@@ -12,9 +12,11 @@ from bench.environment import ROOT
 from bench.report.__main__ import READMES
 from bench.report.headline import END, START, headline, put
 from bench.report.page import Rows, page
+from bench.report.tables import OURS
 from bench.results_table import Results
 from bench.startup import SECONDS
 from bench.targets import FAST
+from bench.workload import SINGLE
 
 
 def all_kinds() -> Rows:
@@ -97,6 +99,20 @@ def test_the_committed_readme_has_the_rows_table(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     expected = headline(Results.of(Rows.of().pictures), READMES[name])
     assert put(text, expected) == text, "run `make performance`"
+
+
+def test_the_readmes_rivals_ran_in_our_own_run() -> None:
+    results = Results.of(Rows.of().pictures).on_newest_gpu(OURS)
+    rivals = ("diffusers", "diffusers-compiled", "diffsynth")
+    pairs = [
+        pair
+        for ours in OURS
+        for rival in rivals
+        for workload in SINGLE
+        if (pair := results.pair(ours, rival, workload.name)) is not None
+    ]
+    assert len(pairs) == 2 * (2 + 2 + 1)
+    assert all(ours["command"] == theirs["command"] for ours, theirs in pairs)
 
 
 def test_a_page_of_every_kind_of_row() -> None:
