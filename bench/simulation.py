@@ -8,11 +8,14 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from mezzotint.config import make
+from mezzotint.engine.capacity import Capacity
 from mezzotint.engine.pack import DecodePack, DenoisePack, EncodePack, Pack
 from mezzotint.engine.scheduler import Limits, Scheduler, Work
 from mezzotint.jobs.steps import LoadMeter, StepPolicy
 from mezzotint.models.spec import ModelSpec
 from mezzotint.types import Recipe, StepRange
+from mezzotint.workers.open import capacity as capacity_of
 
 _PROMPT = tuple(range(60))  # token ids; what they are has no cost
 
@@ -38,7 +41,7 @@ class Service:
     bounds: StepRange
     max_queue: int = 64  # pictures accepted and not finished
     limits: Limits = field(default_factory=lambda: Limits(slots=8))  # of the scheduler
-    capacity: int = 10  # pictures given to the engine at once; the others wait in the line
+    capacity: Capacity = field(default_factory=lambda: capacity_of(make()))  # as a server's
 
     @property
     def picture_s(self) -> float:
@@ -112,7 +115,8 @@ class Simulation:
         self._line.append((number, now_s))
 
     def _work(self, now_s: float) -> None:
-        while self._line and len(self._running) < self._service.capacity:
+        step = self._service.spec.cost(self._service.recipe)
+        while self._line and self._service.capacity.has_room([step] * len(self._running)):
             self._start(*self._line.popleft(), now_s)
         self._launch(now_s)
 
