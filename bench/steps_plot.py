@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 from bench.simulation import Outcome
 
 _STYLES = {"none": ("#888888", "o"), "utilisation": ("#d1702a", "s"), "queue": ("#1f6fb4", "D")}
+_SECONDS = (10, 20, 50, 100, 200, 500)
 _TRACES = ("steady", "burst", "day")
 
 
@@ -24,11 +25,13 @@ def plot(rows: Sequence[dict[str, Any]], day: Mapping[str, Outcome], path: Path)
         ):
             _lines(axes[row][column], [r for r in rows if r["trace"] == trace], field, label)
         axes[0][column].set_title(trace)
-        axes[0][column].set_yscale("log")
+        axes[0][column].set_yscale("log", subs=())
+        axes[0][column].set_yticks(_SECONDS, map(str, _SECONDS))
+        axes[0][column].set_ylim(_SECONDS[0], _SECONDS[-1])
         axes[1][column].set_xlabel("load where the trace is busiest, of capacity")
     for column, (policy, outcome) in enumerate(day.items()):
         _course(axes[2][column], policy, outcome)
-    axes[0][0].legend(title="policy")
+    axes[1][2].legend(title="policy", loc="upper right")
     figure.savefig(path, dpi=110)
 
 
