@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+AHEAD = 2  # requests an engine is given beyond its slots, so that a free slot never waits
+
 
 @dataclass(frozen=True, slots=True)
 class Capacity:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mezzotint.engine.capacity import AHEAD
 from mezzotint.engine.scheduler import Limits
 
 # TFLOP of steps that may share a forward: four pictures of 512 x 512. On an H200 sixteen of them
@@ -17,12 +18,7 @@ PACK_FROM = 6
 
 
 def limits(
-    slots: int,
-    precision: str,
-    capability: int | None,
-    *,
-    deterministic: bool,
-    asked: float | None,
+    slots: int, precision: str, capability: int | None, *, deterministic: bool, asked: float | None
 ) -> Limits:
     """What the scheduler may have in flight and pack.
 
@@ -34,4 +30,4 @@ def limits(
         return Limits(slots=slots)
     if asked is not None:
         return Limits(slots=slots, pack_tflop=asked)
-    return Limits(slots=slots, pack_tflop=PACK_TFLOP, pack_from=min(PACK_FROM, slots))
+    return Limits(slots=slots, pack_tflop=PACK_TFLOP, pack_from=min(PACK_FROM, slots + AHEAD))

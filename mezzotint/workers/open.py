@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mezzotint.config import Config
-from mezzotint.engine.capacity import Capacity
+from mezzotint.engine.capacity import AHEAD, Capacity
 from mezzotint.engine.cost import PACK_TFLOP
 from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.locate import locate
@@ -16,7 +16,6 @@ from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
 
 _STAGES = 3
-_AHEAD = 2  # requests a worker holds beyond its slots, so that a free slot never waits for us
 
 
 def open_pool(config: Config, policy: Policy | None = None) -> Pool:
@@ -36,7 +35,7 @@ def capacity(config: Config) -> Capacity:
     tflop = PACK_TFLOP if config.pack_tflop is None else config.pack_tflop
     if config.deterministic or tflop == 0 or (config.device == "cpu" and config.pack_tflop is None):
         return Capacity(pictures)
-    return Capacity(pictures, small=config.slots + _AHEAD, small_tflop=tflop / 2)
+    return Capacity(pictures, small=config.slots + AHEAD, small_tflop=tflop / 2)
 
 
 def spec_for(config: Config) -> ModelSpec:
@@ -59,7 +58,7 @@ def launches(config: Config) -> tuple[Launch, ...]:
         Launch(
             config=config.model_dump_json(),
             environment=environment,
-            depth=config.slots + _AHEAD,
+            depth=config.slots + AHEAD,
         )
         for environment in environments or [{}]
     )

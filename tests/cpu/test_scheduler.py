@@ -118,8 +118,8 @@ def test_what_is_packed(
 
 
 def test_few_slots_are_no_reason_never_to_pack() -> None:
-    few = limits(4, "bf16", 9, deterministic=False, asked=None)
-    assert few == Limits(slots=4, pack_tflop=60.0, pack_from=4)
+    few = limits(2, "bf16", 9, deterministic=False, asked=None)
+    assert few == Limits(slots=2, pack_tflop=60.0, pack_from=4)
 
 
 def test_without_a_packing_budget_requests_step_alone_in_order() -> None:
