@@ -41,7 +41,7 @@ class Service:
     bounds: StepRange
     max_queue: int = 64  # pictures accepted and not finished
     limits: Limits = field(default_factory=lambda: Limits(slots=8))  # of the scheduler
-    capacity: Capacity = field(default_factory=lambda: capacity_of(make()))  # as a server's
+    capacity: Capacity = field(default_factory=lambda: capacity_of(make(), gpus=1))
 
     @property
     def picture_s(self) -> float:

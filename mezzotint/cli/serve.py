@@ -262,7 +262,7 @@ def _load(config: Config, path: Path) -> Served:
     """Workers that begin to load: a process for each GPU, or one for the CPU."""
     from mezzotint.models.find import open_tokenizer
     from mezzotint.server.source import Served
-    from mezzotint.workers.open import capacity, open_pool
+    from mezzotint.workers.open import capacity, num_gpus, open_pool
 
     tokenize = open_tokenizer(path, config.variant)
     pool = open_pool(config)
@@ -273,7 +273,7 @@ def _load(config: Config, path: Path) -> Served:
         lambda: pool.state,
         lambda: pool.loaded,
         bundled=config.model is None and config.random_weights is None,
-        capacity=capacity(config).times(len(pool.workers())),
+        capacity=capacity(config, num_gpus(config)),
     )
 
 

@@ -26,16 +26,25 @@ def open_pool(config: Config, policy: Policy | None = None) -> Pool:
     return Pool(spec_for(config), launches(config), policy)
 
 
-def capacity(config: Config) -> Capacity:
-    """What keeps a worker busy: a picture for each stage and one to follow.
+def num_gpus(config: Config) -> int:
+    """The GPUs that the configuration allows; 0: one worker on the CPU."""
+    return 0 if config.device == "cpu" else count_gpus()
 
-    Where steps may share forwards, as many as it holds of such as fit into one by two.
+
+def capacity(config: Config, gpus: int) -> Capacity:
+    """What keeps so many GPUs' workers busy, or the CPU's one: for each stage a picture, and one.
+
+    Where steps may share forwards, as many as a worker holds of such as fit into one by two.
     """
     pictures = min(config.slots, _STAGES) + 1
-    tflop = PACK_TFLOP if config.pack_tflop is None else config.pack_tflop
-    if config.deterministic or tflop == 0 or (config.device == "cpu" and config.pack_tflop is None):
-        return Capacity(pictures)
-    return Capacity(pictures, small=config.slots + AHEAD, small_tflop=tflop / 2)
+    tflop = config.pack_tflop
+    if tflop is None:
+        tflop = PACK_TFLOP if gpus else 0.0
+    if config.deterministic or tflop == 0:
+        one = Capacity(pictures)
+    else:
+        one = Capacity(pictures, small=config.slots + AHEAD, small_tflop=tflop / 2)
+    return one.times(max(gpus, 1))
 
 
 def spec_for(config: Config) -> ModelSpec:
@@ -47,12 +56,11 @@ def spec_for(config: Config) -> ModelSpec:
 
 def launches(config: Config) -> tuple[Launch, ...]:
     """How each worker is started: a GPU sees itself alone, so that every worker has device 0."""
-    num_gpus = 0 if config.device == "cpu" else count_gpus()
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = [name.strip() for name in named.split(",")] if named else []
     environments = [
         {"CUDA_VISIBLE_DEVICES": visible[index] if index < len(visible) else str(index)}
-        for index in range(num_gpus)
+        for index in range(num_gpus(config))
     ]
     return tuple(
         Launch(

@@ -73,11 +73,13 @@ def test_every_gpu_gets_a_worker_that_sees_it_alone(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_worker_is_given_what_keeps_it_busy_and_no_more() -> None:
-    assert capacity(make()) == Capacity(4, small=10, small_tflop=30.0)
-    assert capacity(make(slots=1)) == Capacity(2, small=3, small_tflop=30.0)
-    assert capacity(make(pack_tflop=20.0)) == Capacity(4, small=10, small_tflop=10.0)
-    alone = (make(deterministic=True), make(pack_tflop=0.0), make(device="cpu"))
-    assert {capacity(config) for config in alone} == {Capacity(4)}
+    assert capacity(make(), gpus=1) == Capacity(4, small=10, small_tflop=30.0)
+    assert capacity(make(), gpus=2) == Capacity(8, small=20, small_tflop=30.0)
+    assert capacity(make(slots=1), gpus=1) == Capacity(2, small=3, small_tflop=30.0)
+    assert capacity(make(), gpus=0) == Capacity(4)
+    assert capacity(make(pack_tflop=20.0), gpus=0) == Capacity(4, small=10, small_tflop=10.0)
+    for alone in (make(deterministic=True), make(pack_tflop=0.0)):
+        assert capacity(alone, gpus=2) == Capacity(8)
 
 
 def test_a_pool_tells_what_its_workers_did() -> None:
