@@ -29,6 +29,26 @@ def test_a_dialog_gives_the_focus_back(page: Page, site: Site) -> None:
     expect(subjects).to_be_focused()
 
 
+def test_from_the_last_picture_the_keyboard_goes_back(page: Page, site: Site) -> None:
+    site.make("a cat")
+    site.make("a dog")
+    page.goto(f"{site.url}/#/gallery")
+    page.get_by_role("button", name="a dog", exact=True).press("Enter")
+    forth = page.get_by_role("button", name="Next picture")
+    back = page.get_by_role("button", name="Previous picture")
+    forth.press("Enter")
+    expect(page.get_by_role("dialog").get_by_text("a cat")).to_be_visible()
+    expect(forth).to_have_count(0)
+    expect(back).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(forth).to_be_focused()
+    copy = page.get_by_role("button", name="Copy prompt")
+    copy.focus()
+    page.keyboard.press("ArrowRight")
+    expect(back).to_be_visible()
+    expect(copy).to_be_focused()
+
+
 def test_a_job_is_deleted_after_a_question_and_the_next_is_gone_to(page: Page, site: Site) -> None:
     site.make("a cat")
     site.make("a dog", n=2)
