@@ -82,9 +82,8 @@ class Executor:
     def preview(self, row: StepRow) -> np.ndarray:
         """A copy of a step's preview, [height / 8, width / 8, 3]; its launch must have run."""
         height, width = row.height // PREVIEW_SCALE, row.width // PREVIEW_SCALE
-        return (
-            self._host_previews[row.slot, : height * width].numpy().reshape(height, width, 3).copy()
-        )
+        flat = self._host_previews[row.slot, : height * width]
+        return flat.numpy().reshape(height, width, 3).copy()
 
     def _guard(self, pack: Pack) -> Callable[[], None]:
         def work() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mezzotint.engine.stats import Timeline
 from mezzotint.types import Image, Progress, Recipe, Request
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -50,15 +52,21 @@ class HeldTicket:
 
     def succeed(self, image: Image) -> None:
         """Resolve to a picture, unless it has ended already."""
-        with suppress(InvalidStateError):
-            self.future.set_result(image)
-        self._callbacks.clear()  # which may hold this: a picture must not wait for gc
+        self._resolve(lambda: self.future.set_result(image))
 
     def fail(self, error: BaseException) -> None:
         """Resolve to an error, unless it has ended already."""
-        with suppress(InvalidStateError):
-            self.future.set_exception(error)
-        self._callbacks.clear()
+        self._resolve(lambda: self.future.set_exception(error))
+
+    def _resolve(self, end: Callable[[], None]) -> None:
+        try:
+            end()
+        except InvalidStateError:
+            pass
+        except BaseException:  # the future has ended, and a callback of it left Python
+            # As futures say of a callback's other errors; the runner's thread is not its to end.
+            _log.exception("a callback broke when picture %d had ended", self.id)
+        self._callbacks.clear()  # which may hold this: a picture must not wait for gc
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

@@ -270,7 +270,7 @@ class Pool:
         progress = read_progress(worker, job, frame)
         try:
             job.ticket.report(progress)
-        except Exception as error:  # the caller's own callback broke: its request ends with that
+        except BaseException as error:  # the caller's callback broke: its request ends with that
             job.ticket.fail(error)
             self._cancel(frame.id)
 

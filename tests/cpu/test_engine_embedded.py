@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -35,6 +36,20 @@ def test_a_callback_that_leaves_python_ends_its_own_picture(engine: Engine, stag
     with pytest.raises(SystemExit, match=f"at {stage}"):
         ticket.result(60)
     assert engine.submit(APPLE).result(60).data
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_callback_that_leaves_python_when_its_picture_has_ended_ends_nothing_else(
+    engine: Engine, cancelled: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticket = engine.submit(APPLE)
+    ticket.future.add_done_callback(lambda _: sys.exit("at the end"))
+    if cancelled:
+        ticket.cancel()
+    with suppress(mezzotint.Cancelled):
+        ticket.result(60)
+    assert engine.submit(APPLE).result(60).data
+    assert "at the end" in caplog.text
 
 
 @pytest.mark.parametrize("stage", ["denoise", "file"])

@@ -323,6 +323,21 @@ def test_a_callback_that_breaks_ends_its_own_request() -> None:
         wait_for(lambda: pool.stats().running == 0)
 
 
+@pytest.mark.parametrize("when", ["unfinished", "ended"])
+def test_a_callback_that_leaves_python_costs_no_worker(when: str) -> None:
+    with pool_of(step_s=0.02) as pool:
+        ticket = pool.submit(Request(prompt="a", steps=3))
+        if when == "ended":
+            ticket.future.add_done_callback(lambda _: sys.exit("mine"))
+            assert ticket.result(WAIT)
+        else:
+            ticket.on_progress(lambda _: sys.exit("mine"))
+            with pytest.raises(SystemExit, match="mine"):
+                ticket.result(WAIT)
+        assert pool.submit(Request(prompt="a")).result(WAIT)
+        assert [worker.restarts for worker in pool.workers()] == [0]
+
+
 def test_close_cancels_what_is_unfinished_and_leaves_no_process() -> None:
     before = children()
     with pool_of(config(step_s=0.05), depth=1) as pool:
