@@ -190,9 +190,18 @@ def _find_file(environment: Mapping[str, str]) -> Path | None:
         if not Path(named).is_file():
             raise ConfigError(f"{CONFIG_VARIABLE} names {named}, which is not a file; correct it")
         return Path(named)
-    home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    candidates = (Path("mezzotint.toml"), home / "mezzotint" / "config.toml")
-    return next((path for path in candidates if path.is_file()), None)
+    # Without a home this stays "~/.config" as it is written, which is no folder.
+    home = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
+    candidates = (Path("mezzotint.toml"), Path(home) / "mezzotint" / "config.toml")
+    return next((path for path in candidates if _may_be_read(path)), None)
+
+
+def _may_be_read(path: Path) -> bool:
+    """Whether it is a file; one in a home that is closed to us, as root's is, is not ours."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
 
 
 def _read_file(path: Path) -> dict[str, object]:

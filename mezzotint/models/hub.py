@@ -74,7 +74,13 @@ def local_path(model_id: str) -> Path | None:
 def default_folder(model_id: str) -> Path:
     """Where a model goes when nobody says where."""
     organisation, name = model_id.split("/")
-    return Path.home() / ".cache" / "mezzotint" / "models" / f"{organisation}--{name}"
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise ModelError(
+            f"{model_id} would be in the user's home and there is none; set HOME, or give a folder"
+        ) from error
+    return home / ".cache" / "mezzotint" / "models" / f"{organisation}--{name}"
 
 
 def is_model_id(model_id: str) -> bool:
@@ -205,6 +211,10 @@ def _is_complete(folder: Path, model_id: str) -> bool:
         return False
     except NotADirectoryError as error:
         raise ModelError(f"{folder} is no folder; choose another") from error
+    except PermissionError as error:
+        raise ModelError(
+            f"{folder} may not be read by this user; set HOME to your own, or give another folder"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is damaged; delete it and pull again") from error
     if model != model_id:

@@ -17,9 +17,15 @@ def locate(model: str | None) -> Path:
     """
     if model is None:
         return BUNDLED
-    path = Path(model).expanduser()
-    if path.exists():
-        return path
+    try:
+        path = Path(model).expanduser()
+        if path.exists():
+            return path
+    except (OSError, RuntimeError) as error:  # a RuntimeError of a home that nobody knows
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(
+            f"{model:.200} cannot be looked up ({why}); correct the path, or who may read it"
+        ) from error
     pulled = local_path(model)
     if pulled is not None:
         return pulled
