@@ -131,8 +131,10 @@ def _quoted(value: str) -> str:
 
 
 def _document(recipe: Recipe, provenance: Provenance, steps_range: StepRange | None) -> str:
-    asked = {} if steps_range is None else {"asked": {"steps": asdict(steps_range)}}
-    parts = {"recipe": asdict(recipe), "provenance": asdict(provenance)} | asked
+    parts = {"recipe": asdict(recipe), "provenance": asdict(provenance)}
+    if steps_range is not None:  # as the caller gave it, so perhaps in NumPy's numbers
+        least, most = int(steps_range.min), int(steps_range.max)
+        parts["asked"] = {"steps": {"min": least, "max": most}}
     return _dump({"schema": SCHEMA} | parts)
 
 

@@ -77,9 +77,7 @@ def default_folder(model_id: str) -> Path:
     try:
         home = Path.home()
     except RuntimeError as error:
-        raise ModelError(
-            f"{model_id} would be in the user's home and there is none; set HOME, or give a folder"
-        ) from error
+        raise ModelError("this user has no home to keep models in; set HOME") from error
     return home / ".cache" / "mezzotint" / "models" / f"{organisation}--{name}"
 
 
@@ -212,9 +210,7 @@ def _is_complete(folder: Path, model_id: str) -> bool:
     except NotADirectoryError as error:
         raise ModelError(f"{folder} is no folder; choose another") from error
     except PermissionError as error:
-        raise ModelError(
-            f"{folder} may not be read by this user; set HOME to your own, or give another folder"
-        ) from error
+        raise ModelError(f"{folder} is closed to this user; set HOME to your own") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{folder / MANIFEST} is damaged; delete it and pull again") from error
     if model != model_id:

@@ -22,10 +22,7 @@ def locate(model: str | None) -> Path:
         if path.exists():
             return path
     except (OSError, RuntimeError) as error:  # a RuntimeError of a home that nobody knows
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ModelError(
-            f"{model:.200} cannot be looked up ({why}); correct the path, or who may read it"
-        ) from error
+        raise ModelError(f"{model:.50} cannot be looked up ({error}); correct the path") from error
     pulled = local_path(model)
     if pulled is not None:
         return pulled

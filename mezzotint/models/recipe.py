@@ -36,6 +36,8 @@ def resolve(request: Request, spec: ModelSpec) -> Recipe:
         raise RequestError(f"{request!r} is no Request; give mezzotint.Request(prompt=...)")
     _check_choice("format", request.format, get_args(Format))
     _check_choice("metadata", request.metadata, get_args(MetadataLevel))
+    if not isinstance(request.empty_prompt, bool):
+        raise RequestError(f"empty_prompt {request.empty_prompt!r} is no bool; give True or False")
     preset = _find_preset(request.preset, spec)
     width, height = _size(request, preset, spec)
     steps = _steps(request, preset, spec)
@@ -81,7 +83,7 @@ def _find_preset(key: str | None, spec: ModelSpec) -> Preset | None:
     if key is None:
         return None
     for preset in spec.presets:
-        if key in (preset.key, preset.zh, preset.en):
+        if isinstance(key, str) and key in (preset.key, preset.zh, preset.en):
             return preset
     known = ", ".join(f"{preset.key} ({preset.zh})" for preset in spec.presets)
     raise RequestError(f"preset {key!r} is unknown; {spec.name} has {known}")
@@ -186,7 +188,7 @@ def _seed(asked: int | None, preset: Preset | None) -> int:
 
 
 def _check_choice(name: str, value: object, known: Sequence[str]) -> None:
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise RequestError(f"{name} {value!r} is unknown; give {', '.join(known)}")
 
 
@@ -199,7 +201,11 @@ def _integer(name: str, value: Any) -> int:
 
 
 def _check_number(name: str, value: object, limit: float, meaning: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    number = math.nan
+    if not isinstance(value, bool) and isinstance(value, Real):
+        with suppress(OverflowError):  # whole numbers may be larger than any float
+            number = float(value)
+    if not math.isfinite(number):
         raise RequestError(f"{name} {value!r} is not a number; give one from 0 to {limit:g}")
-    if not 0.0 <= float(value) <= limit:
-        raise RequestError(f"{name} {value:g} is out of range; give 0 to {limit:g} ({meaning})")
+    if not 0.0 <= number <= limit:
+        raise RequestError(f"{name} {number:g} is out of range; give 0 to {limit:g} ({meaning})")

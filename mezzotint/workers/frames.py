@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 # msgspec: a schema is checked while decoding, in one pass, and no type outside it can be built.
 import msgspec
 
@@ -105,9 +107,13 @@ ToWorker = Open | Submit | Cancel | Close
 ToPool = Loading | Ready | Refused | Progressed | Finished | Failed | Observed
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> str | float:
     if isinstance(value, str):  # a version is a subclass of str with a comparison of its own
         return str(value)
+    if isinstance(value, Integral):  # NumPy's
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
     raise TypeError(f"{type(value).__name__} is no part of a frame")
 
 

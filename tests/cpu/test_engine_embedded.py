@@ -14,7 +14,7 @@ import pytest
 import mezzotint
 from mezzotint import Engine, Request, RequestError, StepRange
 from mezzotint.engine.executor import Executor
-from mezzotint.types import Progress
+from mezzotint.types import Format, Progress
 
 APPLE = Request(prompt="a red apple", steps=2, seed=1)
 
@@ -171,4 +171,10 @@ def test_numbers_of_numpy_are_numbers(engine: Engine) -> None:
     )
     recipe = engine.submit(request).result(60).recipe
     assert (type(recipe.steps), type(recipe.seed), recipe.guidance) == (int, int, 0.5)
-    assert Request(prompt="a", steps_range=StepRange(2, 4)).steps_range is not None
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_a_range_of_numpys_numbers_is_written_into_the_file(engine: Engine, format: Format) -> None:
+    steps = StepRange(np.int64(1), np.int16(2))  # type: ignore[arg-type]
+    request = Request(prompt="a red apple", steps_range=steps, format=format)
+    assert b'"asked":{"steps":{"max":2,"min":1}}' in engine.submit(request).result(60).data

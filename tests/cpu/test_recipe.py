@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,12 +74,17 @@ def test_the_request_beats_its_preset() -> None:
         (Request(prompt="x", steps=3, steps_range=StepRange(4, 8)), ["steps 3", "4 to 8"]),
         (Request(prompt="x", guidance=-1.0), ["guidance -1", "0 to 20", "CFG - 1"]),
         (Request(prompt="x", guidance=math.nan), ["guidance nan", "not a number"]),
+        (Request(prompt="x", guidance=10**400), [str(10**400), "give one from 0 to 20"]),
+        (Request(prompt="x", guidance=Fraction(41, 2)), ["guidance 20.5 is out of range"]),
         (Request(prompt="x", guidance_truncation=1.5), ["guidance_truncation 1.5", "0 to 1"]),
         (Request(prompt="x", guidance_rescale=-0.5), ["guidance_rescale -0.5"]),
         (Request(prompt="x", seed=MAX_SEED + 1), [str(MAX_SEED + 1), "-1 for random"]),
         (Request(prompt="x", seed=-2), ["seed -2"]),
         (Request(prompt="x", previews=-1), ["previews -1", "0 to 120"]),
         (Request(prompt="x", preset="huge"), ["'huge'", "quick (快速预览)"]),
+        (Request(prompt="x", preset=np.arange(2)), ["array([0, 1])", "quick (快速预览)"]),
+        (Request(prompt="x", format=np.array(["png", "webp"])), ["'webp'", "png, webp, jpeg"]),
+        (Request(prompt="x", empty_prompt="yes"), ["empty_prompt 'yes'", "True or False"]),
         (Request(prompt="x", guidance=0.0, negative_prompt="blur"), ["negative prompt", "above 0"]),
     ],
 )

@@ -19,7 +19,15 @@ import pytest
 from fake_engine import SPEC, config, file_bytes, picture
 
 from mezzotint.engine.plan import Largest
-from mezzotint.types import Cancelled, ModelError, Progress, Request, RequestError, ResourceError
+from mezzotint.types import (
+    Cancelled,
+    ModelError,
+    Progress,
+    Request,
+    RequestError,
+    ResourceError,
+    StepRange,
+)
 from mezzotint.workers.errors import WorkerError
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
@@ -139,6 +147,20 @@ def test_wrong_requests_are_refused_at_once_all_of_them() -> None:
             pool.submit(Request(prompt="a" * 2**20))
         with pytest.raises(RequestError, match="shorten"):  # known to the worker only
             pool.submit(Request(prompt="a" * 1001)).result(WAIT)
+
+
+def test_numbers_of_numpy_cross_as_numbers() -> None:
+    request = Request(
+        prompt="a",
+        width=np.int64(128),  # type: ignore[arg-type]
+        height=np.int16(128),  # type: ignore[arg-type]
+        guidance=np.float32(0.5),  # type: ignore[arg-type]
+        guidance_rescale=np.float64(0.5),
+        steps_range=StepRange(np.int64(2), np.int64(3)),  # type: ignore[arg-type]
+    )
+    with pool_of() as pool:
+        recipe = pool.submit(request).result(WAIT).recipe
+    assert (recipe.steps, recipe.guidance) == (3, 0.5)
 
 
 @pytest.mark.parametrize("fault", ["die", "garbage", "untyped", "stranger", "blockless", "device"])
