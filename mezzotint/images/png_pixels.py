@@ -55,6 +55,10 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1), "mezzotint-png")
 
 
+if hasattr(os, "register_at_fork"):  # a fork has the pool and none of its threads
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
 def _strip(rows: np.ndarray, start: int, stop: int) -> _Strip:
     filtered = _up_filter(rows, start, stop)
     stream = isal_zlib.compressobj(1, wbits=-15)

@@ -105,6 +105,19 @@ with Engine() as engine:
     os.waitpid(child, 0)
     print(len(engine.generate("a red apple", steps=1)))
 """
+FORKED_AFTERWARDS = """
+import os, signal
+from mezzotint import Engine
+with Engine() as engine:
+    engine.generate("a red apple", steps=1)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)  # seconds: a child that hangs ends by it
+    with Engine() as engine:
+        print(len(engine.generate("a red apple", steps=1)), flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
 ENDING = """
 from mezzotint import Engine, Request
 engine = Engine()
@@ -121,6 +134,11 @@ def test_a_fork_is_told_to_open_its_own() -> None:
     told, made = run(FORKED).stdout.splitlines()
     assert "open one here" in told
     assert made == "1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_fork_may_open_its_own_where_its_parent_had_one() -> None:
+    assert run(FORKED_AFTERWARDS).stdout.split() == ["1", "0"]
 
 
 @pytest.mark.parametrize(("end", "code"), [("", 0), ("raise ValueError('mine')", 1)])
