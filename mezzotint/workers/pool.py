@@ -162,12 +162,13 @@ class Pool:
             self._closed = True
             self._changed.notify_all()
             self._changed.wait_for(self._is_idle, drain_s)
-            dropped = list(self._pending)
-            self._pending.clear()
+            dropped = self._take_pending()
             for worker in self._workers:
                 worker.close()
         self._resolve(dropped, Cancelled("the pool was closed"))
         self._join_all()
+        # What a worker gave back that was lost just before it was asked to close.
+        self._resolve(self._take_pending(), Cancelled("the pool was closed"))
         self._stop_watching.set()
         self._watcher.join()
 
@@ -212,9 +213,7 @@ class Pool:
             failed = [job for job in lost if job not in cancelled and job.waiting.suspect]
             self._rerun(job for job in lost if job not in cancelled and job not in failed)
             useless = self._error_of_all()
-            given_up = list(self._pending) if useless is not None else []
-            if given_up:
-                self._pending.clear()
+            given_up = self._take_pending() if useless is not None else []
             self._place()
             self._changed.notify_all()
         self._resolve(cancelled, Cancelled("the picture was cancelled"))
@@ -309,6 +308,12 @@ class Pool:
         for job in again:
             job.waiting = replace(job.waiting, suspect=True)
         self._pending.extendleft(reversed(again))
+
+    def _take_pending(self) -> list[Job]:
+        with self._lock:
+            taken = list(self._pending)
+            self._pending.clear()
+            return taken
 
     def _resolve(self, jobs: Iterable[Job], error: MezzotintError) -> None:
         """End tickets, outside the lock: their callbacks may call the pool."""

@@ -32,6 +32,8 @@ from mezzotint.workers.errors import WorkerError
 from mezzotint.workers.pace import Policy
 from mezzotint.workers.pool import Pool
 from mezzotint.workers.spawn import Launch
+from mezzotint.workers.watch import Watch
+from mezzotint.workers.worker import Worker
 
 PROGRAM = (str(Path(__file__).parents[1] / "fake_engine.py"),)
 QUICK = Policy(backoff_s=0.02, max_backoff_s=0.1)
@@ -372,6 +374,29 @@ def test_close_cancels_what_is_unfinished_and_leaves_no_process() -> None:
         pool.submit(Request(prompt="a"))
     assert (pool.state, children() - before) == ("closed", set())
     pool.close()  # a second time is no error
+
+
+def test_close_ends_what_a_worker_gives_back_while_it_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = Watch.lost
+    noticed, closing = threading.Event(), threading.Event()
+
+    def lost_late(self: Watch, worker: int) -> None:
+        noticed.set()
+        assert closing.wait(WAIT)
+        lost(self, worker)
+
+    monkeypatch.setattr(Watch, "lost", lost_late)
+    with pool_of(step_s=0.05) as pool:
+        ticket = pool.submit(Request(prompt="a", steps=1000))
+        wait_for(lambda: pool.stats().running == 1)
+        os.kill(pids(pool)[0], signal.SIGKILL)
+        assert noticed.wait(WAIT)
+        close = pool._workers[0].close
+        monkeypatch.setattr(Worker, "close", lambda _: (close(), closing.set()))
+    with pytest.raises(Cancelled):
+        ticket.result(0)
 
 
 def test_close_drains_when_told_to() -> None:
