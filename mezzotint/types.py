@@ -108,8 +108,8 @@ class Recipe:
 
     @property
     def guided(self) -> bool:
-        """Whether any step runs a second, unconditional forward."""
-        return self.guidance > 0.0 and self.guidance_truncation > 0.0
+        """Whether any step runs a second, unconditional forward: the first, at time 0, always."""
+        return self.guidance > 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -143,6 +144,16 @@ def test_guidance_stops_at_its_truncation() -> None:
     rows = [pack.rows[0] for pack in drain(scheduler) if isinstance(pack, DenoisePack)]
     # times 0, .25, .5, .75 against a truncation of 0.6
     assert [row.negative_tokens for row in rows] == [2, 2, 2, None]
+
+
+def test_a_truncation_at_the_start_leaves_the_first_step_guided() -> None:
+    scheduler = Scheduler(Limits(slots=1))
+    at_once = work(0, steps=3, guidance=2.0)
+    recipe = replace(at_once.recipe, guidance_truncation=0.0)
+    assert recipe.guided
+    scheduler.submit(replace(at_once, recipe=recipe))
+    rows = [pack.rows[0] for pack in drain(scheduler) if isinstance(pack, DenoisePack)]
+    assert [row.negative_tokens for row in rows] == [2, None, None]
 
 
 def test_a_waiting_request_is_dropped_at_once() -> None:
