@@ -41,7 +41,8 @@ Source = Literal["default", "file", "environment", "flag"]
 class Config(BaseModel):
     """Every setting of the engine and the command; frozen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A worker is given it in JSON, which has no word for the number that means "always pack".
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     model: str | None = Field(
         None, min_length=1, description="folder, single file or id; none: the bundled one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,11 @@ def test_make_takes_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make().slots == Config().slots == 8
     with pytest.raises(ConfigError, match="no setting"):
         make(slotz=3)
+
+
+def test_json_keeps_that_all_is_packed() -> None:
+    config = make(pack_tflop="inf")
+    assert Config.model_validate_json(config.model_dump_json()).pack_tflop == math.inf
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])  # its first text takes a second
