@@ -136,8 +136,9 @@ class Span:
 class Image:
     """A finished picture: pixels, the file's bytes and how it was made."""
 
-    pixels: np.ndarray  # [height, width, 3] uint8
-    data: bytes  # the encoded file
+    # Neither is in its repr: a prompt that shows a picture would show megabytes.
+    pixels: np.ndarray = field(repr=False)  # [height, width, 3] uint8
+    data: bytes = field(repr=False)  # the encoded file
     format: Format
     recipe: Recipe
     provenance: Provenance

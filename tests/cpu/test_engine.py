@@ -32,6 +32,12 @@ def test_a_picture_is_a_file_with_its_pixels(engine: Engine) -> None:
     assert image.pixels.shape == (128, 128, 3)
 
 
+def test_a_prompt_that_shows_a_picture_shows_how_it_was_made_and_no_pixels(engine: Engine) -> None:
+    shown = repr(engine.generate("a red apple", seed=1, steps=1))
+    assert "seed=1" in shown
+    assert len(shown) < 2000
+
+
 def test_the_same_request_makes_the_same_bytes_alone_and_in_company(engine: Engine) -> None:
     alone = engine.submit(APPLE).result(60)
     company = [replace(APPLE, seed=s, prompt=f"{s} cars", steps=2) for s in range(4)]
