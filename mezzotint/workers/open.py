@@ -38,8 +38,8 @@ def capacity(config: Config, gpus: int) -> Capacity:
     """
     pictures = min(config.slots, _STAGES) + 1
     tflop = config.pack_tflop
-    if tflop is None:
-        tflop = PACK_TFLOP if gpus else 0.0
+    if tflop is None:  # the table has no GPU that shares forwards in fp32
+        tflop = PACK_TFLOP if gpus and config.precision != "fp32" else 0.0
     if config.deterministic or tflop == 0:
         one = Capacity(pictures)
     else:

@@ -78,7 +78,7 @@ def test_a_worker_is_given_what_keeps_it_busy_and_no_more() -> None:
     assert capacity(make(slots=1), gpus=1) == Capacity(2, small=3, small_tflop=30.0)
     assert capacity(make(), gpus=0) == Capacity(4)
     assert capacity(make(pack_tflop=20.0), gpus=0) == Capacity(4, small=10, small_tflop=10.0)
-    for alone in (make(deterministic=True), make(pack_tflop=0.0)):
+    for alone in (make(deterministic=True), make(pack_tflop=0.0), make(precision="fp32")):
         assert capacity(alone, gpus=2) == Capacity(8)
 
 
