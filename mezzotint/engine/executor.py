@@ -55,7 +55,7 @@ class Executor:
     def launch(self, pack: Pack) -> Launch:
         """Start a pack after whatever its requests did before."""
         after = tuple(self._last[r] for r in pack.requests if r in self._last)
-        launch = self._stages[pack.stage].launch(self._guard(pack), after)
+        launch = self._stages[pack.stage].launch(partial(self._run, pack), after)
         for request in pack.requests:
             self._last[request] = launch
         return launch
@@ -85,21 +85,15 @@ class Executor:
         flat = self._host_previews[row.slot, : height * width]
         return flat.numpy().reshape(height, width, 3).copy()
 
-    def _guard(self, pack: Pack) -> Callable[[], None]:
-        def work() -> None:
-            with torch.inference_mode():
-                self._program(pack)()
-
-        return work
-
-    def _program(self, pack: Pack) -> Callable[[], None]:
-        match pack:
-            case EncodePack():
-                return partial(self._model.encode, pack.rows, self._slots)
-            case DenoisePack():
-                return partial(self._denoise, pack)
-            case DecodePack():
-                return partial(self._decode, pack)
+    def _run(self, pack: Pack) -> None:
+        with torch.inference_mode():
+            match pack:
+                case EncodePack():
+                    self._model.encode(pack.rows, self._slots)
+                case DenoisePack():
+                    self._denoise(pack)
+                case DecodePack():
+                    self._decode(pack)
 
     def _denoise(self, pack: DenoisePack) -> None:
         self._model.denoise(pack.rows, self._slots)

@@ -265,8 +265,14 @@ class Loop:
         if isinstance(outcome, Exception):
             self._fail(flight.pack, outcome)
             return
+        try:
+            copies = self._copies(flight.pack)
+        except Exception as error:  # as when it is launched: the host's memory may run out here
+            failure = explain(flight.pack, error) if ran_out_of_memory(error) else error
+            self._fail(flight.pack, failure)
+            return
         self._recorder.ran(flight.pack, outcome, flight.replayed)
-        self._complete(flight.pack, outcome)
+        self._complete(flight.pack, outcome, copies)
 
     def _fail(self, pack: Pack, error: Exception) -> None:
         self._recorder.lost(pack)
@@ -279,31 +285,28 @@ class Loop:
                 self._recorder.ended(request, "failed")
                 ticket.fail(error)
 
-    def _complete(self, pack: Pack, interval: Interval) -> None:
-        pictures = self._pictures(pack)
-        previews = self._previews(pack)
+    def _complete(self, pack: Pack, interval: Interval, copies: dict[int, np.ndarray]) -> None:
         completion = self._scheduler.complete(pack)
         for request in (*completion.finished, *completion.dropped):
             self._executor.forget(request)
         self._note(pack, interval)
-        self._report(completion, previews)
+        self._report(completion, copies)
         for request in completion.finished:
             ticket = self._tickets.pop(request, None)
             if ticket is not None:
                 self._recorder.writing(request)
-                self._files.submit(self._finish, ticket, pictures[request])
+                self._files.submit(self._finish, ticket, copies[request])
 
-    def _pictures(self, pack: Pack) -> dict[int, np.ndarray]:
-        if not isinstance(pack, DecodePack):
-            return {}
-        pairs = zip(pack.requests, pack.rows, strict=True)
-        return {r: self._executor.pixels(row) for r, row in pairs if r in self._tickets}
-
-    def _previews(self, pack: Pack) -> dict[int, np.ndarray]:
-        if not isinstance(pack, DenoisePack):
-            return {}
-        pairs = zip(pack.requests, pack.rows, strict=True)
-        return {r: self._executor.preview(row) for r, row in pairs if row.preview}
+    def _copies(self, pack: Pack) -> dict[int, np.ndarray]:
+        """By request, out of its slot: the picture that was decoded, or a step's preview."""
+        match pack:
+            case DecodePack():
+                decoded = zip(pack.requests, pack.rows, strict=True)
+                return {r: self._executor.pixels(row) for r, row in decoded if r in self._tickets}
+            case DenoisePack():
+                stepped = zip(pack.requests, pack.rows, strict=True)
+                return {r: self._executor.preview(row) for r, row in stepped if row.preview}
+        return {}
 
     def _note(self, pack: Pack, interval: Interval) -> None:
         for request in pack.requests:
@@ -313,11 +316,11 @@ class Loop:
                     ticket.timeline.queued_until(interval.start)
                 ticket.timeline.add(pack.stage, interval.start, interval.end)
 
-    def _report(self, completion: Completion, previews: dict[int, np.ndarray]) -> None:
+    def _report(self, completion: Completion, copies: dict[int, np.ndarray]) -> None:
         for request in completion.encoded:
             self._tell(request, "encode", 0)
         for request, step in completion.stepped:
-            self._tell(request, "denoise", step, previews.get(request))
+            self._tell(request, "denoise", step, copies.get(request))
         for request in completion.finished:
             self._tell(request, "decode", self._tickets[request].recipe.steps)
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mezzotint import Engine, Request
 from mezzotint.engine.out_of_memory import ran_out_of_memory
-from mezzotint.models.spec import Denoise, SlotBuffers, StepRow
+from mezzotint.models.spec import DecodeRow, Denoise, SlotBuffers, StepRow
 from mezzotint.types import ResourceError
 
 LARGE = Request(prompt="a red apple", seed=1, width=192, height=192, steps=2)
@@ -60,6 +61,21 @@ def test_the_picture_fails_with_a_sentence_and_the_engine_lives(
     assert failed.value.__context__ is None
     assert tickets[1].result(60).data == before
     assert held[0]() is None
+
+
+@pytest.mark.parametrize(("copy", "doing"), [("preview", "denoised"), ("pixels", "decoded")])
+def test_the_hosts_memory_may_run_out_where_a_picture_is_taken_out_of_its_slot(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, copy: str, doing: str
+) -> None:
+    def faulty(row: StepRow | DecodeRow) -> np.ndarray:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(engine._loop._executor, copy, faulty)
+        ticket = engine.submit(replace(SMALL, previews=1))
+        with pytest.raises(ResourceError, match=f"memory ran out while 128x128 was {doing}"):
+            ticket.result(60)
+    assert engine.submit(SMALL).result(60).data
 
 
 def test_fifty_times_over_nothing_is_left_behind(
