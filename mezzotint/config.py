@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -102,9 +102,13 @@ class Config(BaseModel):
     @field_validator("warm_up", mode="before")
     @classmethod
     def _sizes(cls, value: object) -> object:
-        if not isinstance(value, str) or value == "own":
-            return value
-        return () if value == "none" else tuple(map(parse_size, value.split(",")))
+        if value in ("own", "none"):
+            return value if value == "own" else ()
+        if isinstance(value, str):
+            value = value.split(",")
+        if not isinstance(value, Sequence):
+            raise ValueError("is no list of sizes; give 1024x1024,512x512 or the like, own or none")
+        return tuple(map(_as_size, value))
 
     @field_serializer("warm_up")
     def _sizes_as_written(self, value: Literal["own"] | tuple[Size, ...]) -> str:
@@ -139,6 +143,15 @@ def read_precision(name: str) -> dict[str, str]:
     """The settings that a name of name_precision stands for."""
     attention = "fp8" if name.endswith(_FP8_ATTENTION) else "auto"
     return {"precision": name.removesuffix(_FP8_ATTENTION), "attention": attention}
+
+
+def _as_size(value: object) -> object:
+    match value:
+        case str():
+            return parse_size(value)
+        case [int(), int()]:
+            return value
+    raise ValueError(f"size {value!r} is not WIDTHxHEIGHT in pixels; write it as in 1024x768")
 
 
 def parse_bytes(text: str) -> int:
@@ -188,8 +201,8 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str] | None = No
 def _find_file(environment: Mapping[str, str]) -> Path | None:
     named = environment.get(CONFIG_VARIABLE)
     if named:
-        if not Path(named).is_file():
-            raise ConfigError(f"{CONFIG_VARIABLE} names {named}, which is not a file; correct it")
+        if not _may_be_read(Path(named)):
+            raise ConfigError(f"{CONFIG_VARIABLE} names {named}, which is no file here; correct it")
         return Path(named)
     # Without a home this stays "~/.config" as it is written, which is no folder.
     home = environment.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")  # noqa: PTH111
@@ -201,13 +214,14 @@ def _may_be_read(path: Path) -> bool:
     """Whether it is a file; one in a home that is closed to us, as root's is, is not ours."""
     try:
         return path.is_file()
-    except PermissionError:
+    except OSError:  # or no name that a file can have
         return False
 
 
 def _read_file(path: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors of Windows begin a file with a mark of its encoding.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error}); correct it") from error
 

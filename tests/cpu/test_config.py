@@ -51,6 +51,7 @@ def test_a_file_in_the_working_folder_is_found(tmp_path: Path) -> None:
         ({"MEZZOTINT_MODEL": ""}, ["model = ''", "environment", "at least 1"]),
         ({"MEZZOTINT_DEVICE": "tpu"}, ["device", "'tpu'", "cuda"]),
         ({"MEZZOTINT_CONFIG": "/nowhere/x.toml"}, ["MEZZOTINT_CONFIG", "/nowhere/x.toml"]),
+        ({"MEZZOTINT_CONFIG": "x" * 400}, ["MEZZOTINT_CONFIG", "xxx", "no file here"]),
     ],
 )
 def test_errors_name_value_source_and_remedy(environment: dict[str, str], words: list[str]) -> None:
@@ -72,6 +73,23 @@ def test_broken_toml_is_one_sentence() -> None:
     Path("mezzotint.toml").write_text("slots = = 3\n")
     with pytest.raises(ConfigError, match=r"mezzotint\.toml cannot be read as TOML"):
         load({}, {"XDG_CONFIG_HOME": "/nowhere"})
+
+
+def test_a_file_may_begin_with_a_mark_of_its_encoding() -> None:
+    Path("mezzotint.toml").write_text("slots = 3\n", encoding="utf-8-sig")
+    assert load({}, {"XDG_CONFIG_HOME": "/nowhere"}).config.slots == 3
+
+
+def test_a_file_lists_sizes_as_people_write_them() -> None:
+    Path("mezzotint.toml").write_text('warm_up = ["1024x1024", [512, 768]]\n')
+    config = load({}, {"XDG_CONFIG_HOME": "/nowhere"}).config
+    assert config.warm_up == ((1024, 1024), (512, 768))
+
+
+@pytest.mark.parametrize("value", [5, [[128]], ["own"], [128, 128], None, {"width": 128}])
+def test_what_is_no_list_of_sizes_is_told_how_one_looks(value: object) -> None:
+    with pytest.raises(ConfigError, match="1024x"):
+        make(warm_up=value)
 
 
 def test_the_servers_key_is_no_setting() -> None:
