@@ -146,10 +146,18 @@ class Image:
     submitted_s: float = 0.0  # the host's monotonic clock, from which the spans count
 
     def save(self, path: str | Path) -> Path:
-        """Write the file's bytes to `path` and return it; an existing file is an error."""
+        """Write the file's bytes to `path` and return it; an existing file is an error.
+
+        OSError where it cannot be written; then nothing of it is left.
+        """
         path = Path(path)
-        with path.open("xb") as file:
-            file.write(self.data)
+        opened = path.open("xb")
+        try:
+            with opened as file:
+                file.write(self.data)
+        except BaseException:
+            path.unlink()
+            raise
         return path
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -30,6 +32,23 @@ def test_a_picture_is_a_file_with_its_pixels(engine: Engine) -> None:
     assert image.format == "png"
     assert np.array_equal(np.asarray(PIL.Image.open(io.BytesIO(image.data))), image.pixels)
     assert image.pixels.shape == (128, 128, 3)
+
+
+def test_a_picture_is_saved_whole_or_not_at_all(engine: Engine, tmp_path: Path) -> None:
+    image = engine.generate("a red apple", steps=1)[0]
+    path = tmp_path / "apple.png"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))  # bytes: as where a disk is full
+    try:
+        with pytest.raises(OSError, match="too large"):
+            image.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not path.exists()
+    assert image.save(path).read_bytes() == image.data
+    with pytest.raises(FileExistsError):
+        image.save(path)
+    assert path.read_bytes() == image.data
 
 
 def test_a_prompt_that_shows_a_picture_shows_how_it_was_made_and_no_pixels(engine: Engine) -> None:
