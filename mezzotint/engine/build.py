@@ -54,8 +54,8 @@ def find_budget(asked: int | None, place: Device) -> Budget:
         return Budget(num_bytes=max(free - spare, 0), asked=False)
     if asked > free:
         raise ResourceError(
-            f"--memory is {gib(asked)} and {gib(free)} are free on {place.name}; give less, leave "
-            "it out, or end what else uses the device"
+            f"--memory is {gib(asked)} and {gib(free, int)} are free on {place.name}; give less, "
+            "leave it out, or end what else uses the device"
         )
     return Budget(num_bytes=asked, asked=True)
 

@@ -80,9 +80,9 @@ class MemoryPlan:
         side = _largest_side(self.limits, lambda pixels: self._fits(pixels, guided))
         remedy = f"the largest square{kind} that fits is {side}x{side}" if side else "none fits"
         raise RequestError(
-            f"{width}x{height}{kind} takes {gib(needed)} beside the weights and the memory budget "
-            f"of {gib(self.budget.num_bytes)} leaves {gib(self.room)}; {remedy}, or start with "
-            "more --memory"
+            f"{width}x{height}{kind} takes {gib(needed, math.ceil)} beside the weights and the "
+            f"memory budget of {gib(self.budget.num_bytes)} leaves {gib(self.room, int)}; "
+            f"{remedy}, or start with more --memory"
         )
 
     def _fits(self, pixels: int, guided: bool) -> bool:
@@ -155,11 +155,14 @@ def pixel_bytes(shapes: SlotShapes) -> int:
     return 3 * shapes.pixels
 
 
-def gib(num_bytes: int) -> str:
-    """Bytes as people read them: 18.9 GiB, 512 MiB."""
+def gib(num_bytes: int, rounded: Callable[[float], int] = round) -> str:
+    """Bytes as people read them: 18.9 GiB, 512 MiB.
+
+    In advice what is needed is rounded up and what there is down, so that it can be followed.
+    """
     if num_bytes < 2**30:
-        return f"{num_bytes / 2**20:.0f} MiB"
-    return f"{num_bytes / 2**30:.1f} GiB"
+        return f"{rounded(num_bytes / 2**20)} MiB"
+    return f"{rounded(num_bytes / 2**30 * 10) / 10} GiB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,14 +210,15 @@ def _refusal(
         sizes = _Sizes(spec, footprint, replace(wanted, precision=precision))
         least[precision] = sizes.total(sizes.smallest, 1)
     needed, num_bytes = least[wanted.precision], budget.num_bytes
-    has = f"--memory is {gib(num_bytes)}" if budget.asked else f"{gib(num_bytes)} are free for it"
-    sentence = f"{spec.name} in {wanted.precision} needs {gib(needed)} at the least, and {has}; "
+    most, least_of_all = gib(num_bytes, int), gib(needed, math.ceil)
+    has = f"--memory is {most}" if budget.asked else f"{most} are free for it"
+    sentence = f"{spec.name} in {wanted.precision} needs {least_of_all} at the least, and {has}; "
     fitting = [precision for precision in least if least[precision] <= num_bytes]
     if fitting:
         best = max(fitting, key=lambda precision: least[precision])
-        return sentence + f"use --precision {best}, which needs {gib(least[best])}"
+        return sentence + f"use --precision {best}, which needs {gib(least[best], math.ceil)}"
     thrifty = min(least, key=lambda precision: least[precision])
-    more = f"give it {gib(least[thrifty])}" + (
+    more = f"give it {gib(least[thrifty], math.ceil)}" + (
         "" if thrifty == wanted.precision else f" and --precision {thrifty}"
     )
     return sentence + more + ", or take a device with more memory"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mezzotint.config import parse_bytes
 from mezzotint.engine.plan import (
     MAX_GRAPH_BYTES,
     Budget,
@@ -87,6 +88,17 @@ def test_a_budget_too_small_for_any_precision_says_what_it_takes() -> None:
         plan(6)
     with pytest.raises(ResourceError, match=r"in fp8 needs ([\d.]+ GiB) .* give it \1, or take a"):
         plan(6, wanted("fp8"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp8"])
+@pytest.mark.parametrize("fixed", range(0, 2**27, 2**24 - 1))
+def test_the_memory_that_is_advised_is_enough(precision: Precision, fixed: int) -> None:
+    want = wanted(precision, fixed=fixed)
+    with pytest.raises(ResourceError) as refused:
+        plan(0.5, want)
+    advised = re.search(r"needs ([\d.]+ GiB) at the least", str(refused.value))
+    assert advised is not None
+    make_plan(TURBO, FOOTPRINTS, Budget(num_bytes=parse_bytes(advised[1]), asked=True), want)
 
 
 def test_free_memory_is_not_called_an_option() -> None:
