@@ -173,7 +173,7 @@ def format_bytes(num_bytes: int) -> str:
 
 def make(**values: object) -> Config:
     """A Config from these values and the defaults alone; ConfigError names the wrong one."""
-    return _check(values, dict.fromkeys(values, "flag"))
+    return _check(values, dict.fromkeys(values, "argument"))
 
 
 def load(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> LoadedConfig:
@@ -237,16 +237,15 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, object]:
     return values
 
 
-def _check(
-    values: dict[str, Any], sources: Mapping[str, Source], file: Path | None = None
-) -> Config:
+def _check(values: dict[str, Any], sources: Mapping[str, str], file: Path | None = None) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
         problem = error.errors()[0]
         name = str(problem["loc"][0])
         source = sources.get(name, "file")
-        where = f"file {file}" if source == "file" else source
+        more = {"file": f" {file}", "environment": f", {ENVIRONMENT_PREFIX}{name.upper()}"}
+        where = source + more.get(source, "")
         if problem["type"] == "extra_forbidden":
             known = ", ".join(Config.model_fields)
             raise ConfigError(f"{name} (from the {where}) is no setting; known: {known}") from error

@@ -188,7 +188,8 @@ def test_wrong_settings_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("MEZZOTINT_SLOTS", "many")
     result = runner.invoke(app, ["config", "show"])
     assert result.exit_code == 2
-    assert re.fullmatch(r"mezzotint: slots = 'many' \(from the environment\).*\n", result.stderr)
+    where = r"\(from the environment, MEZZOTINT_SLOTS\)"
+    assert re.fullmatch(rf"mezzotint: slots = 'many' {where}: .*\n", result.stderr)
 
 
 def test_presets_lists_names_in_both_languages_and_the_limits() -> None:

@@ -97,6 +97,13 @@ def test_the_servers_key_is_no_setting() -> None:
     assert "secret" not in str(load({}, environment))
 
 
+def test_make_speaks_of_arguments_and_of_no_flag() -> None:
+    with pytest.raises(ConfigError, match=r"^slots = 0 \(from the argument\): "):
+        make(slots=0)
+    with pytest.raises(ConfigError, match=r"^steps \(from the argument\) is no setting"):
+        make(steps=8)
+
+
 def test_make_takes_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEZZOTINT_SLOTS", "3")
     assert make().slots == Config().slots == 8
