@@ -6,6 +6,7 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from mezzotint.cli import streams
@@ -36,9 +37,22 @@ class ErrorGroup(TyperGroup):
         except MezzotintError as error:
             typer.echo(f"mezzotint: {error}", err=True)
             raise typer.Exit(EXIT_ERROR) from error
+        except typer.BadParameter as error:
+            if not isinstance(error.__cause__, ValidationError):
+                raise
+            typer.echo(f"mezzotint: {_wrong_value(error, error.__cause__)}", err=True)
+            raise typer.Exit(EXIT_ERROR) from error
         except KeyboardInterrupt as error:
             typer.echo("mezzotint: stopped", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def _wrong_value(error: typer.BadParameter, cause: ValidationError) -> str:
+    """Which option, its value and what it may be; typer leaves the value out."""
+    problem = cause.errors()[0]
+    reason = problem["msg"].removeprefix("Value error, ").removesuffix(".")
+    name = error.param.opts[0] if error.param is not None else "a value"
+    return f"{name} = {problem['input']!r}: {reason}"
 
 
 # Plain help: rich's panels cost 0.16 s of every --help and wrap long options in 80 columns.

@@ -128,6 +128,22 @@ def test_usage_errors_exit_with_2(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["generate", "x", "--n", "0"], "--n = '0': Input should be greater than or equal to 1"),
+        (["generate", "x", "--steps", "few"], "--steps = 'few': Input should be a valid integer.*"),
+        (["compare", "--prompts", "513"], "--prompts = '513': .* less than or equal to 512"),
+        (["pull", "a/b", "--from", "x"], "--from = 'x': 'x' is not one of 'hf', 'modelscope'"),
+        (["keys", "add", "a", "--role", "x"], "--role = 'x': .* 'user', 'admin'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_taken(arguments: list[str], sentence: str) -> None:
+    result = runner.invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert re.fullmatch(f"mezzotint: {sentence}\n", result.stderr), result.stderr
+
+
+@pytest.mark.parametrize(
     ("content", "sentence"),
     [(b"\n \n", "holds no prompt"), (b"\xff\xfe", "is not UTF-8 text")],
 )
