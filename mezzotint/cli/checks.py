@@ -88,7 +88,7 @@ def _config() -> Check:
     try:
         loaded = load({})
     except MezzotintError as error:
-        return Check("settings", "fail", str(error), "see `mezzotint config show`")
+        return Check("settings", "fail", str(error), "correct it, or remove it for the default")
     changed = [name for name, source in loaded.sources.items() if source != "default"]
     file = str(loaded.file) if loaded.file else "no file"
     return Check(
@@ -196,9 +196,12 @@ def _memory() -> Check:
 
     try:
         config = load({}).config
+    except MezzotintError:  # which is a check of its own
+        return Check("memory", "note", "not planned, as the settings cannot be read")
+    try:
         place = choose_device(config)
         plan = plan_memory(config, place)
-    except ModelError:  # which is a check of its own
+    except ModelError:  # so is this
         return Check("memory", "note", "not planned, as the model cannot be read")
     except MezzotintError as error:
         found, _, fix = str(error).partition("; ")

@@ -256,6 +256,18 @@ def test_doctor_finds_this_machine_well_and_changes_nothing() -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_doctor_tells_a_wrong_setting_once_and_sends_nobody_in_a_circle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MEZZOTINT_SLOTS", "many")
+    document = json.loads(runner.invoke(app, ["doctor", "--json"]).stdout)
+    by_name = {check["name"]: check for check in document["checks"]}
+    failed = [name for name, check in by_name.items() if check["status"] == "fail"]
+    assert failed == ["settings"]
+    assert by_name["settings"]["fix"] == "correct it, or remove it for the default"
+    assert by_name["memory"]["found"] == "not planned, as the settings cannot be read"
+
+
 def test_doctor_says_what_is_wrong_and_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEZZOTINT_MODEL", "nobody/nothing")
     monkeypatch.setenv("MEZZOTINT_THREADS", "256")
