@@ -43,7 +43,7 @@ def compare(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Make the same pictures in two precisions and say how far apart they are.
+    """Say how far apart the same pictures are in two precisions.
 
     PSNR and SSIM, median and worst. Prompts name what the bundled model knows, with seeds 0 and
     up; nothing is written. fp8+attention is fp8 that attends in FP8 too. Exits with 2 where a

@@ -38,7 +38,10 @@ DataDir = Annotated[
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is, in your words.")]
 Role = Annotated[
     Literal["user", "admin"],
-    typer.Option(help="A user sees their own pictures; an admin sees all and changes settings."),
+    typer.Option(
+        metavar="user|admin",
+        help="A user sees their own pictures; an admin sees all and changes settings.",
+    ),
 ]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="From `mezzotint keys list`.")]
 

@@ -22,9 +22,10 @@ def prompts(
     model: opt.Model = None,
     variant: opt.Variant = None,
 ) -> None:
-    """List the subjects, styles, colours and scenes that a small model knows.
+    """List what a small model knows how to draw.
 
-    Combine them in English or Chinese: "two blue cars in the rain", "沙滩上的一只猫".
+    Styles, colours, backgrounds, scenes and subjects. Combine them in English or Chinese:
+    "two blue cars in the rain", "沙滩上的一只猫".
     """
     from mezzotint.config import load
     from mezzotint.models.find import describe

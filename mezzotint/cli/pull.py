@@ -15,7 +15,11 @@ ModelId = Annotated[
 ]
 Hub = Annotated[
     Literal["hf", "modelscope"],
-    typer.Option("--from", help="Hugging Face or ModelScope; both honour their mirror variables."),
+    typer.Option(
+        "--from",
+        metavar="hf|modelscope",
+        help="Hugging Face or ModelScope; both honour their mirror variables.",
+    ),
 ]
 Destination = Annotated[
     Path | None,

@@ -68,7 +68,7 @@ def serve(
     memory: opt.Memory = None,
     threads: opt.Threads = None,
 ) -> None:
-    """Serve the model over HTTP: a web page, and an API for any OpenAI client.
+    """Serve a web page, and an API for any OpenAI client, over HTTP.
 
     Answers at once and loads the weights meanwhile. Only this machine reaches it, unless there is
     a key and --host says otherwise. SIGTERM lets running pictures finish.
@@ -182,7 +182,7 @@ def _need_server_packages() -> None:
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise ConfigError(
-            f"the server needs {', '.join(missing)}, which is not installed; "
+            f"the server needs what is not installed: {', '.join(missing)}; "
             "install it with: pip install 'mezzotint[serve]'"
         )
 

@@ -12,7 +12,7 @@ _option = partial(option, "Server")
 
 Host = Annotated[str, _option("--host", "ADDRESS", "Where to listen.", show_default=True)]
 Port = Annotated[
-    int, _option("--port", None, "0 takes any free one.", min=0, max=65535, show_default=True)
+    int, _option("--port", "PORT", "0 takes any free one.", min=0, max=65535, show_default=True)
 ]
 ApiKey = Annotated[
     str | None,

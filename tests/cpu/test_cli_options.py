@@ -49,6 +49,12 @@ def test_help_fits_in_80_columns(command: list[str]) -> None:
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_the_list_of_commands_says_each_in_one_whole_line() -> None:
+    commands = runner.invoke(app, ["--help"]).stdout.partition("Commands:\n")[2].splitlines()
+    assert len(commands) == 10
+    assert all(re.fullmatch(r"  [a-z]+ +[A-Z].*[^.]\.", line) for line in commands), commands
+
+
 def test_help_says_units_and_conventions() -> None:
     text = " ".join(runner.invoke(app, ["generate", "--help"]).stdout.split())
     for phrase in ("0 is off; the usual CFG weight minus 1", "in pixels", "in ms", "-1 draws one"):
