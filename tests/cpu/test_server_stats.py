@@ -268,6 +268,11 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, data: bytes, words: str
         read_recording(path)
 
 
+def test_a_recording_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be replayed \(No such file or directory\);"):
+        read_recording(tmp_path / "r.gz")
+
+
 def test_a_replay_is_labelled(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl.gz"
     states = [DeviceState(device=n, name="H200", clock="device") for n in range(2)]
