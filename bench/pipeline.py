@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from bench.environment import environment
+from bench.environment import environment, need_gpu
 from bench.pictures import names_of
 from bench.rows import Row, append
 from mezzotint.engine.engine import Engine
@@ -59,8 +59,10 @@ def main() -> int:
     parser.add_argument("--commit", help="of the measured tree, for a copy without history")
     parser.add_argument("--out", type=Path, help="append JSON rows to this file")
     options = parser.parse_args()
-    about = environment("bench.pipeline", options.commit)
     weights = None if options.random_weights == "none" else options.random_weights
+    if weights is not None:
+        need_gpu()
+    about = environment("bench.pipeline", options.commit)
     kinds = {name: KINDS[name] for name in KINDS if name in options.kinds}
     with Engine(random_weights=weights, precision=options.precision) as engine:
         about["precision"] = engine.provenance.precision

@@ -35,7 +35,7 @@ _PROMPTS = ("a red apple on green grass", "a lighthouse in the fog at dawn, oil 
 
 def main() -> None:
     """Parse, record, write, say what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.record_trace", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=40.0, help="of the load")
     parser.add_argument("--random-weights", default=None, help="as of `mezzotint bench`")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import ModuleType
 
 import pytest
 import torch
@@ -84,6 +85,17 @@ def test_every_kind_of_pipeline_makes_pictures_and_leaves_the_engine_as_it_was()
     assert [row["kind"] for row in rows] == list(pipeline.KINDS)
     assert all(row["images_per_s"] > 0 and row["to_as_it_is"] > 0 for row in rows)
     assert "watched" in pipeline.line(rows[-1])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure")
+@pytest.mark.parametrize("bench", [ladder, packing, pipeline])
+def test_what_takes_a_gpu_says_so_at_once(
+    monkeypatch: pytest.MonkeyPatch, bench: ModuleType
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench"])
+    monkeypatch.delattr("mezzotint.engine.engine.Engine.__init__")
+    with pytest.raises(SystemExit, match="no NVIDIA GPU is visible to torch"):
+        bench.main()
 
 
 def test_under_load_shared_forwards_shorten_the_wait_and_few_requests_share_none() -> None:
