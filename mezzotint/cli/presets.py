@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from mezzotint.models.spec import ModelSpec, Preset
 
+_WIDTH = 120  # columns that the table may take
+
 
 def presets(model: opt.Model = None, variant: opt.Variant = None) -> None:
     """List a model's presets, sizes and limits.
@@ -30,7 +32,8 @@ def presets(model: opt.Model = None, variant: opt.Variant = None) -> None:
     note_bundled(config.model)
     spec = describe(locate(config.model), config.variant)
     typer.echo(f"{spec.name}: {spec.steps} steps, guidance {spec.guidance:g} unless asked\n")
-    Console(highlight=False, markup=False).print(_table(spec.presets))
+    # A narrow terminal folds a row; rich would cut its names and sizes.
+    Console(highlight=False, markup=False, width=_WIDTH).print(_table(spec.presets))
     typer.echo("\nguidance has diffusers' meaning: 0 is off, the usual CFG weight minus 1\n")
     for line in _limits(spec):
         typer.echo(line)

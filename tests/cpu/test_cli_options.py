@@ -222,6 +222,13 @@ def test_presets_lists_names_in_both_languages_and_the_limits() -> None:
     assert max(map(len, result.stdout.splitlines())) <= 80
 
 
+def test_a_narrow_terminal_loses_no_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    text = runner.invoke(app, ["presets"]).stdout
+    row = "batch +批量生产 +Batch production +128x128 +8 +0 +random"
+    assert re.search(f"^{row} *$", text, re.MULTILINE), text
+
+
 def test_differences_name_what_changed_and_nothing_else() -> None:
     here = Provenance(
         model="m", weights="a" * 64, precision="fp32", device="cpu", versions=(("torch", "2.13"),)
