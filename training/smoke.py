@@ -1,4 +1,4 @@
-"""The whole chain in under a minute, on a CPU too: a tiny model, a sample of the art."""
+"""The whole chain in a minute or two, on a CPU too: a tiny model, a sample of the art."""
 
 import argparse
 import tempfile
