@@ -117,7 +117,7 @@ Metadata = Annotated[
         _OUTPUT,
         "--metadata",
         "full|minimal|none",
-        "full: how it was made, and AI marks; minimal: marks only. [default: full]",
+        "full: how it was made, and AI marks; minimal: marks only; none: nothing. [default: full]",
     ),
 ]
 Json = Annotated[bool, option(_OUTPUT, "--json", None, "Print one JSON document instead of text.")]

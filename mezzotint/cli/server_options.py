@@ -45,8 +45,8 @@ StepsRange = Annotated[
     _option(
         "--steps-range",
         "MIN-MAX",
-        "Steps of pictures whose request names none: as many as the load allows. `off`: the "
-        "model's own number. Off unless an admin changed it.",
+        "Steps of pictures whose request names neither steps nor a preset: as many as the load "
+        "allows. `off`: the model's own number. Off unless an admin changed it.",
     ),
 ]
 WarmUp = Annotated[
