@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 AHEAD = 2  # requests an engine is given beyond its slots, so that a free slot never waits
@@ -12,18 +12,17 @@ AHEAD = 2  # requests an engine is given beyond its slots, so that a free slot n
 class Capacity:
     """More pictures than these would only wait in the runner, past every priority.
 
-    Of small ones it may be given more, where those share forwards.
+    Where small ones share forwards it may be given more in all, and no more large ones.
     """
 
     pictures: int
-    small: int = 0
+    small: int = 0  # in all, the large ones among them
     small_tflop: float = 0.0  # a step of the largest small picture
 
-    def has_room(self, running: Collection[float]) -> bool:
+    def has_room(self, running: Sequence[float]) -> bool:
         """Whether another can start beside pictures whose steps take so many TFLOP."""
-        if len(running) < self.pictures:
-            return True
-        return len(running) < self.small and all(cost <= self.small_tflop for cost in running)
+        large = sum(cost > self.small_tflop for cost in running)
+        return large < self.pictures and len(running) < max(self.pictures, self.small)
 
     def times(self, runners: int) -> Capacity:
         """That of several."""

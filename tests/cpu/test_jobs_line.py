@@ -231,7 +231,9 @@ def test_large_pictures_wait_in_the_line_and_small_ones_where_they_share_forward
     capacity = Capacity(2, small=4, small_tflop=30.0)
     assert capacity.has_room([])
     assert capacity.has_room([50.0])
-    assert not capacity.has_room([50.0, 12.0])
+    assert not capacity.has_room([50.0, 12.0, 50.0])
+    assert capacity.has_room([50.0, 12.0, 12.0])  # one large picture holds no small ones up
+    assert not capacity.has_room([50.0, 12.0, 12.0, 12.0])
     assert capacity.has_room([12.0, 30.0, 12.0])
     assert not capacity.has_room([12.0] * 4)
     assert not Capacity(2).has_room([0.1, 0.1])
