@@ -1,7 +1,8 @@
-"""`python -m bench.report`: write docs/performance.md, its plots and the README's tables."""
+"""Write docs/performance.md, its plots and the READMEs' tables: `python -m bench.report`."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from bench.environment import ROOT
@@ -13,6 +14,7 @@ READMES = {"README.md": "en", "README.zh.md": "zh"}
 
 
 def main() -> int:
+    argparse.ArgumentParser(prog="python -m bench.report", description=__doc__).parse_args()
     try:
         from bench.report import plots
     except ImportError:

@@ -6,6 +6,7 @@ a rate of 1 is the device's capacity, and dividing all times by 1.5 makes it hal
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
@@ -55,6 +56,7 @@ def load(name: str) -> list[float]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog="python -m bench.traces.make", description=__doc__).parse_args()
     for name, (rate, length) in TRACES.items():
         trace = {"about": rate.__doc__, "seed": _SEED, "arrivals": arrivals(rate, length)}
         (FOLDER / f"{name}.json").write_text(json.dumps(trace, separators=(",", ":")) + "\n")
