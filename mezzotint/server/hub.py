@@ -139,8 +139,10 @@ async def stream(
             bell.clear()
             found = None if id is None else hub.after(id, scope)
             if found is None:
-                lost_since, id = id, hub.last  # read before: what comes meanwhile is told again
-                data, over = await snapshot(lost_since)
+                last = hub.last  # read before: what comes meanwhile is told again
+                # No event was told in the future: an id from there says nothing of a time.
+                data, over = await snapshot(None if id is None else min(id, last))
+                id = last
                 yield event("snapshot", data, id)
                 if over:
                     return

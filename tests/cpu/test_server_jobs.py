@@ -345,6 +345,17 @@ def test_after_a_gap_a_snapshot_says_what_ended_meanwhile(tmp_path: Path) -> Non
         world.http.post(f"{API}/jobs/cancel")
 
 
+def test_an_id_from_the_future_begins_with_a_snapshot(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        ended = world.post()["id"]
+        world.wait(ended)
+        for since in (2**63 - 1, 10**19 - 1):  # beyond what the database's numbers hold, too
+            with listening(world.http, since=since) as events:
+                snapshot = next(events)
+            assert (snapshot.name, snapshot.id < since) == ("snapshot", True)
+            assert [job["id"] for job in snapshot.data["jobs"]] == [ended]
+
+
 def test_open_streams_do_not_hold_the_server_up_and_jobs_go_on_after_it(tmp_path: Path) -> None:
     runner = FakeRunner(step_s=0.02)
     opened = Served(runner, count_tokens, capacity=Capacity(1))
