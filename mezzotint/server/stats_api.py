@@ -20,7 +20,7 @@ from mezzotint.server.history import scope_of
 from mezzotint.server.queue import Queue
 from mezzotint.server.schema import ERRORS
 from mezzotint.server.stats_schema import Stats, StatsHistory, clock_of, history_of, stats_of
-from mezzotint.server.stats_stream import stream_router
+from mezzotint.server.stats_stream import add_stream
 from mezzotint.server.watcher import Watcher
 
 
@@ -69,7 +69,7 @@ def stats_router(watcher: Watcher, queue: Queue, database: Database | None) -> A
         headers = {"Content-Disposition": 'attachment; filename="mezzotint-trace.json"'}
         return Response(data, headers=headers, media_type="application/json")
 
-    router.include_router(stream_router(watcher))
+    add_stream(router, watcher)
     return router
 
 

@@ -8,16 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import format_sse_event
 
-from mezzotint.server.errors import invalid
 from mezzotint.server.events import PING, PING_S, EventStream, while_allowed
 from mezzotint.server.watcher import Watcher
 
 _ID = r"^[0-9a-f]{8}\.[0-9]{1,15}$"
 
 
-def stream_router(watcher: Watcher) -> APIRouter:
-    """The route that follows what a watcher sees."""
-    router = APIRouter()
+def add_stream(router: APIRouter, watcher: Watcher) -> None:
+    """Add the route that follows what a watcher sees.
+
+    To the router of all stats: a route of a router inside it is told without their prefix.
+    """
 
     @router.get(
         "/stream",
@@ -37,21 +38,18 @@ def stream_router(watcher: Watcher) -> APIRouter:
             str | None, Query(pattern=_ID, description="The id of the last frame known.")
         ] = None,
         last_event_id: Annotated[
-            str | None, Header(description="The same, as browsers send it when they reconnect.")
+            str | None,
+            Header(pattern=_ID, description="The same, as browsers send it when they reconnect."),
         ] = None,
     ) -> EventStream:
         frames = _follow(watcher, last_event_id or after)
         return EventStream(while_allowed(frames, http.state.allowed))
-
-    return router
 
 
 async def _follow(watcher: Watcher, after: str | None) -> AsyncGenerator[bytes, None]:
     number = watcher.read(lambda _, count: count)
     if after is not None:
         boot, _, last = after.partition(".")
-        if not last.isdecimal() or len(last) > 15:
-            raise invalid(f"Last-Event-ID {after[:40]!r} is none of ours; leave it out", None)
         number = int(last) if boot == watcher.boot else -1
     async for entry in watcher.listen(number, PING_S):
         if entry is None:

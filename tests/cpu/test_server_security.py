@@ -286,7 +286,7 @@ def test_head_of_a_stream_ends(locked: Running) -> None:
             answer = http.head("/api/v1/stats/stream")
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
-    ended = 'mezzotint_requests_total{outcome="completed",route="/stream"}'
+    ended = 'mezzotint_requests_total{outcome="completed",route="/api/v1/stats/stream"}'
     until(lambda: locked.metric(ended, **GOOD) >= 2)
 
 

@@ -106,6 +106,17 @@ def test_what_cannot_be_resumed_is_said(server: Running, after: str) -> None:
     assert event == {"event": "reset", "data": "{}"}
 
 
+@pytest.mark.parametrize("last", ["seen", "1795389921000000", "deadbeef.1234567890123456"])
+def test_an_id_that_is_no_frames_is_refused_before_the_stream_begins(
+    server: Running, last: str
+) -> None:
+    with server.client() as http:
+        answer = http.get(f"{STATS}/stream", headers={"Last-Event-ID": last})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "invalid_value")
+    assert error["param"] == "last-event-id"
+
+
 def test_at_most_four_frames_a_second_and_one_when_nothing_happens(server: Running) -> None:
     start = time.monotonic()
     for _ in range(2):
