@@ -62,6 +62,6 @@ def from_json(text: str) -> Order:
     return msgspec.json.decode(text, type=Order)
 
 
-def fingerprint(order: Order, *more: object) -> str:
-    """Equal for equal orders (and what else was asked); taken before a random seed is drawn."""
-    return hashlib.sha256(msgspec.json.encode((order, more))).hexdigest()
+def fingerprint(asked: object) -> str:
+    """Equal for what was asked in equal words; taken before anything that is open is chosen."""
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()

@@ -101,8 +101,12 @@ class JobRunner:
         priority: int = 0,
         deadline_s: float | None = None,
         idempotency_key: str | None = None,
+        asked: object = None,
     ) -> Job:
         """Check and store a job; it survives whatever happens next.
+
+        `asked` is the caller's own words where more than they decided went into the order: by
+        these a repeat with its `idempotency_key` is known.
 
         RequestError outside the model's limits; QueueFullError; ConflictError as in `store`;
         ResourceError when the history cannot take it; Cancelled when the server is closing.
@@ -112,7 +116,7 @@ class JobRunner:
         now_us = self._now_us()
         new = NewJob(
             order=pin(order, self._dispatcher.spec),
-            fingerprint=fingerprint(order, priority, deadline_s),
+            fingerprint=fingerprint(asked or (order, priority, deadline_s)),
             key_id=key_id,
             priority=priority,
             idempotency_key=idempotency_key,

@@ -92,6 +92,7 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
         call: JobCall, http: Request, response: Response, idempotency_key: _IdempotencyKey = None
     ) -> JobInfo:
         terms = terms_of(http, call.priority, call.deadline_s)
+        asked = call.model_dump()  # presets and settings may change before it is sent again
         try:
             own = find_own(jobs.database, call.preset, http)
             call = call if own is None else fill_job(call, own)
@@ -102,6 +103,7 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
                 priority=terms.priority,
                 deadline_s=terms.deadline_s,
                 idempotency_key=idempotency_key,
+                asked=asked,
             )
         except MezzotintError as error:
             raise explain(error, http.state.request_id) from error

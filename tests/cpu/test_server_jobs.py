@@ -162,6 +162,21 @@ def test_an_idempotency_key_makes_one_job(tmp_path: Path) -> None:
         assert len(world.http.get(f"{API}/jobs").json()["jobs"]) == 1
 
 
+def test_a_repeat_is_the_same_call_whatever_the_server_chooses_for_it_by_then(
+    tmp_path: Path,
+) -> None:
+    call = {"prompt": "a red apple", "preset": "mine"}
+    with world_of(tmp_path) as world:
+        world.http.put(f"{API}/presets/mine", json={"values": {"guidance": 1.5}}).raise_for_status()
+        headers = {"Idempotency-Key": "order-1"}
+        first = world.http.post(f"{API}/jobs", json=call, headers=headers).raise_for_status()
+        settings = {"metadata": "full", "steps_range": "2-3"}
+        world.http.patch(f"{API}/settings", json=settings).raise_for_status()
+        world.http.put(f"{API}/presets/mine", json={"values": {"steps": 3}}).raise_for_status()
+        again = world.http.post(f"{API}/jobs", json=call, headers=headers)
+        assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+
+
 WRONG: tuple[tuple[dict[str, Any], str | None, str], ...] = (
     ({"colour": "red"}, "colour", "unknown_parameter"),
     ({"prompt": ""}, "prompt", "invalid_value"),
