@@ -151,6 +151,59 @@ def test_a1111_prompts_may_be_empty(webui: webuiapi.WebUIApi, server: Running) -
     assert answer.status_code == 400  # elsewhere it is a mistake
 
 
+def test_a1111_takes_its_own_form_with_nothing_chosen(server: Running) -> None:
+    form = {
+        "styles": [],
+        "subseed": -1,
+        "subseed_strength": 0,
+        "seed_resize_from_h": -1,
+        "seed_resize_from_w": -1,
+        "restore_faces": False,
+        "tiling": False,
+        "eta": 0,
+        "do_not_save_samples": False,
+        "do_not_save_grid": False,
+        "denoising_strength": 0,
+        "s_min_uncond": 0,
+        "s_churn": 0,
+        "s_tmax": 0,
+        "s_tmin": 0,
+        "s_noise": 0,
+        "override_settings": {},
+        "override_settings_restore_afterwards": True,
+        "refiner_checkpoint": "",
+        "refiner_switch_at": 0,
+        "disable_extra_networks": False,
+        "firstpass_image": "",
+        "comments": {},
+        "enable_hr": False,
+        "firstphase_width": 0,
+        "firstphase_height": 0,
+        "hr_scale": 2,
+        "hr_upscaler": "",
+        "hr_second_pass_steps": 0,
+        "hr_resize_x": 0,
+        "hr_resize_y": 0,
+        "hr_checkpoint_name": "",
+        "hr_sampler_name": "",
+        "hr_scheduler": "",
+        "hr_additional_modules": [],
+        "hr_prompt": "",
+        "hr_negative_prompt": "",
+        "force_task_id": "",
+        "sampler_index": "Euler",
+        "script_name": "",
+        "script_args": [],
+        "send_images": True,
+        "save_images": False,
+        "alwayson_scripts": {},
+        "infotext": "",
+    }
+    with http_of(server) as http:
+        answer = http.post("txt2img", json={"prompt": "a red apple", **SMALL, **form})
+    assert (answer.status_code, len(answer.json()["images"])) == (200, 1)
+
+
 def test_a1111_files_tell_no_prompt(server: Running) -> None:
     with http_of(server) as http:
         body = http.post("txt2img", json={"prompt": "a red apple", **SMALL}).json()
@@ -226,6 +279,9 @@ def test_a1111_interrupts_are_the_callers_own() -> None:
         ({"styles": ["x"]}, "styles"),
         ({"script_name": "x/y plot"}, "script_name"),
         ({"alwayson_scripts": {"ControlNet": {}}}, "alwayson_scripts"),
+        ({"refiner_checkpoint": "other"}, "refiner_checkpoint"),
+        ({"infotext": "a red apple\nSteps: 20"}, "infotext"),
+        ({"s_min_uncond": 1.5}, "s_min_uncond"),
         ({"override_settings": {"CLIP_stop_at_last_layers": 2}}, "override_settings"),
         ({"override_settings": {"sd_model_checkpoint": "/etc/passwd"}}, "override_settings"),
         ({"override_settings": {"sd_model_checkpoint": ["x"]}}, "override_settings"),

@@ -53,6 +53,12 @@ class Txt2Img(BaseModel):
     do_not_save_samples: bool = Field(False, description="Has no effect.")
     do_not_save_grid: bool = Field(False, description="Has no effect.")
     override_settings_restore_afterwards: bool = Field(True, description="Has no effect.")
+    disable_extra_networks: bool | None = Field(False, description="Has no effect.")
+    force_task_id: _Word | None = Field(None, description="Has no effect.")
+    comments: Any = Field(None, description="Has no effect.")
+    refiner_switch_at: _AnyNumber | None = Field(
+        None, description="Has no effect without refiner_checkpoint."
+    )
     denoising_strength: _AnyNumber | None = _HIRES
     subseed: _AnyInteger | None = Field(-1, description="Has no effect at subseed_strength 0.")
     seed_resize_from_h: _AnyInteger | None = _SUBSEED
@@ -67,6 +73,7 @@ class Txt2Img(BaseModel):
     hr_checkpoint_name: _Word | None = _HIRES
     hr_sampler_name: _Word | None = _HIRES
     hr_scheduler: _Word | None = _HIRES
+    hr_additional_modules: list[_Word] | None = _HIRES
     hr_prompt: _Text | None = _HIRES
     hr_negative_prompt: _Text | None = _HIRES
     eta: _AnyNumber | None = _SAMPLING
@@ -85,6 +92,10 @@ class Txt2Img(BaseModel):
     styles: list[_Word] | None = Field(None, max_length=100, description="Only empty.")
     script_name: _Word | None = Field(None, description="Only empty.")
     alwayson_scripts: dict[str, Any] | None = Field(None, max_length=100, description="Only empty.")
+    refiner_checkpoint: _Word | None = Field(None, description="Only empty.")
+    firstpass_image: _Word | None = Field(None, description="Only empty.")
+    infotext: _Text | None = Field(None, description="Only empty.")
+    s_min_uncond: _AnyNumber | None = Field(0, description="Only 0.")
 
 
 OFF = (
@@ -95,6 +106,10 @@ OFF = (
     "styles",
     "script_name",
     "alwayson_scripts",
+    "refiner_checkpoint",
+    "firstpass_image",
+    "infotext",
+    "s_min_uncond",
 )
 
 
