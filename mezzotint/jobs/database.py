@@ -45,8 +45,9 @@ class Database:
         self._file = file
         _create(file)
         url = f"sqlite:///{file}"
-        self._writer = create_engine(url, pool_size=1, max_overflow=0)
-        self._readers = create_engine(url, pool_size=4, max_overflow=12)
+        # Errors go into the log, and parameters hold prompts.
+        self._writer = create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+        self._readers = create_engine(url, pool_size=4, max_overflow=12, hide_parameters=True)
         _configure(self._writer, busy_s, begin="BEGIN IMMEDIATE", read_only=False)
         _configure(self._readers, busy_s, begin="BEGIN", read_only=True)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()

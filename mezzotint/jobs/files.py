@@ -126,7 +126,8 @@ def _disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # It goes into the log: neither it nor its cause may hold the words of a prompt.
         raise ResourceError(
-            f"{path.name} cannot be written or deleted ({error.strerror}); free disk space or "
-            "correct the folder's permissions"
-        ) from error
+            f"a picture's file, *{path.name.rpartition('-')[2]}, cannot be written or deleted "
+            f"({error.strerror}); free disk space or correct the folder's permissions"
+        ) from None

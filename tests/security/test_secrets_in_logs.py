@@ -35,6 +35,41 @@ def test_nothing_secret_is_logged(tmp_path: Path) -> None:
         assert secret not in logged
 
 
+def test_what_fails_is_logged_without_the_prompt(tmp_path: Path) -> None:
+    text = io.StringIO()
+    logs.configure(text)
+    try:
+        world = World(tmp_path)
+        with world.http:
+            until(lambda: world.http.get("/ready").status_code == 200)
+            bad_day(world)
+        world.ring.close()
+        world.gallery.database.close()
+    finally:
+        forget_logs()
+    logged = text.getvalue()
+    assert logged.count('"level":"error"') >= 2
+    assert "cannot be written or deleted" in logged
+    assert "full" in logged
+    assert "private" not in logged
+
+
+def bad_day(world: World) -> None:
+    """Let the disk fail, and then a statement of the database."""
+    http, database = world.http, world.gallery.database
+    call = {"prompt": PROMPT, "width": 64, "height": 64, "steps": 1}
+    id = http.post("/api/v1/jobs", json=call).json()["id"]
+    until(lambda: http.get(f"/api/v1/jobs/{id}").json()["state"] == "done")
+    (image,) = http.get(f"/api/v1/jobs/{id}").json()["images"]
+    (path,) = world.gallery.files.outputs.glob("*/*private*")
+    path.unlink()
+    path.mkdir()
+    assert http.delete(f"/api/v1/images/{image['id']}").status_code == 503
+    fail = "CREATE TRIGGER full BEFORE INSERT ON jobs BEGIN SELECT RAISE(ABORT, 'full'); END"
+    database.write(lambda connection: connection.exec_driver_sql(fail))
+    assert http.post("/api/v1/jobs", json=call).status_code == 500
+
+
 def busy_day(world: World) -> list[str]:
     """Call what takes or gives a secret. -> all secrets that were sent or answered."""
     http, nobody = world.http, TestClient(world.app)
