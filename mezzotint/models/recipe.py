@@ -110,11 +110,14 @@ def _steps(request: Request, preset: Preset | None, spec: ModelSpec) -> int:
         raise RequestError(f"steps_range {bounds!r} is no range; give mezzotint.StepRange(4, 16)")
     _checked_steps("the least steps", bounds.min, spec.limits)
     most = _checked_steps("the most steps", bounds.max, spec.limits)
-    steps = _integer("steps", _first(request.steps, None, most))
-    if not bounds.min <= steps <= bounds.max:
+    if bounds.min > most:
         raise RequestError(
-            f"steps {steps} are not within {bounds.min} to {bounds.max}; give a min, at most the "
-            "max, and steps between them or none"
+            f"steps {bounds.min} to {most} are no range; give a min that is at most the max"
+        )
+    steps = _integer("steps", _first(request.steps, None, most))
+    if not bounds.min <= steps <= most:
+        raise RequestError(
+            f"steps {steps} are not within {bounds.min} to {most}; give steps between them or none"
         )
     return steps
 

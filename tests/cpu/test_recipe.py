@@ -70,7 +70,7 @@ def test_the_request_beats_its_preset() -> None:
         (Request(prompt="x", steps=121), ["steps 121", "1 to 120"]),
         (Request(prompt="x", steps_range=StepRange(0, 8)), ["least steps 0", "1 to 120"]),
         (Request(prompt="x", steps_range=StepRange(4, 121)), ["most steps 121", "1 to 120"]),
-        (Request(prompt="x", steps_range=StepRange(9, 8)), ["9 to 8", "min"]),
+        (Request(prompt="x", steps_range=StepRange(9, 8)), ["steps 9 to 8 are no range", "min"]),
         (Request(prompt="x", steps=3, steps_range=StepRange(4, 8)), ["steps 3", "4 to 8"]),
         (Request(prompt="x", guidance=-1.0), ["guidance -1", "0 to 20", "CFG - 1"]),
         (Request(prompt="x", guidance=math.nan), ["guidance nan", "not a number"]),
