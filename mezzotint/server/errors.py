@@ -10,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from mezzotint.jobs.database import HistoryError
 from mezzotint.jobs.room import QueueFullError
@@ -127,7 +128,19 @@ async def _on_http(request: Request, error: Exception) -> Response:
         404: "there is nothing here; /openapi.json lists what there is",
         405: f"{request.method} is not for this address; /openapi.json lists what is",
     }.get(error.status_code, str(error.detail))
-    return ApiError(error.status_code, message, code=code, headers=error.headers).response()
+    headers = {"Allow": _methods(request)} if error.status_code == 405 else error.headers
+    return ApiError(error.status_code, message, code=code, headers=headers).response()
+
+
+def _methods(request: Request) -> str:
+    """All that an address takes: the router names what its first route takes."""
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    ]
+    return ", ".join(("HEAD", *found) if "GET" in found else found)
 
 
 async def _on_disconnect(_: Request, __: Exception) -> Response:

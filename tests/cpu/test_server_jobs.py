@@ -205,6 +205,23 @@ def test_what_is_wrong_is_refused_before_it_is_kept(tmp_path: Path) -> None:
         assert world.http.get(f"{API}/jobs").json()["jobs"] == []
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("OPTIONS", "/jobs", "HEAD, GET, POST"),
+        ("PUT", "/images/0123", "HEAD, GET, PATCH, DELETE"),
+        ("GET", "/jobs/cancel/", None),  # no address
+        ("HEAD", "/inspect", "POST"),
+    ],
+)
+def test_a_405_names_all_methods_of_its_address(
+    tmp_path: Path, method: str, path: str, allow: str | None
+) -> None:
+    with world_of(tmp_path) as world:
+        answer = world.http.request(method, f"{API}{path}")
+    assert (answer.status_code, answer.headers.get("allow")) == (405 if allow else 404, allow)
+
+
 def test_one_line_bounds_jobs_and_calls_together(tmp_path: Path) -> None:
     runner = FakeRunner(step_s=0.05, slots=1)
     with world_of(tmp_path, runner, settings=Settings(max_queue=3)) as world:
