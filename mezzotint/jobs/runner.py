@@ -189,6 +189,7 @@ class JobRunner:
                 self._troubled = False
             except ResourceError as error:  # what runs goes on; the rest is tried again
                 if not self._troubled:
+                    _log.error("jobs wait for the history", exc_info=error)
                     self._tell(JobEvent(kind="warning", message=str(error)))
                 self._troubled = True
             except Exception:  # a defect in one job must not end the thread that keeps the others
@@ -358,10 +359,12 @@ class JobRunner:
 
 
 def _sentence(error: BaseException, job: Job) -> str:
-    """Why a job failed, for its owner; what happened inside is for the log alone."""
-    if isinstance(error, MezzotintError) and not isinstance(error, WorkerError):
+    """Why a job failed, for its owner; the log has all that is not of the owner's own doing."""
+    own = isinstance(error, MezzotintError) and not isinstance(error, ResourceError)
+    if not own:
+        _log.error("a job's picture failed", exc_info=error, extra={"job": job.id})
+    if own or (isinstance(error, ResourceError) and not isinstance(error, WorkerError)):
         return str(error)
-    _log.error("a job's picture failed", exc_info=error, extra={"job": job.id})
     return f"the server failed while making it; its log says why, under the job's id {job.id}"
 
 

@@ -386,7 +386,7 @@ def test_a_re_run_makes_only_what_is_missing_and_the_same_files(gallery: Gallery
 
 
 def test_a_full_disk_fails_the_job_and_leaves_nothing_behind(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -395,6 +395,8 @@ def test_a_full_disk_fails_the_job_and_leaves_nothing_behind(
     with bench_of(gallery) as bench:
         id = bench.submit().id
         assert "No space left" in (bench.wait(id, "failed").error or "")
+        (told,) = [record for record in caplog.records if record.__dict__.get("job") == id]
+        assert "No space left" in (caplog.handler.format(told))  # the operator learns it too
         assert "image" not in bench.kinds(id)
         assert [path for path in gallery.files.outputs.rglob("*") if path.is_file()] == []
         monkeypatch.undo()
@@ -402,7 +404,7 @@ def test_a_full_disk_fails_the_job_and_leaves_nothing_behind(
 
 
 def test_a_history_that_is_locked_for_a_while_is_written_later(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = DataFolder(tmp_path)
     with Database(folder.database, busy_s=0.01) as database:
@@ -415,6 +417,7 @@ def test_a_history_that_is_locked_for_a_while_is_written_later(
             wait_for(lambda: any(e.kind == "warning" for e in bench.events))
             with pytest.raises(ResourceError, match="locked"):
                 bench.submit()
+            assert caplog.text.count("jobs wait for the history") == 1
             holder.execute("ROLLBACK")
             holder.close()
             assert "locked" in (bench.wait(id, "failed").error or "")  # its picture had no row
