@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
@@ -12,6 +13,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from mezzotint.server.settings import DRAIN_S
+
+_log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -32,6 +35,7 @@ class Server(uvicorn.Server):
         self._on_start()  # from here on HTTP answers, and a signal ends it well
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _log.info("told to end: what runs has %d s to finish", DRAIN_S)
         for end in self._on_end:  # streams without an end of their own would hold it up
             end()
         await super().shutdown(sockets)

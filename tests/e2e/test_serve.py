@@ -136,6 +136,7 @@ def test_a_picture_by_openais_client_and_a_good_end() -> None:
         assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
     events = [json.loads(line) for line in server.log]
     assert {"mezzotint.server.source", "mezzotint.server.edge"} <= {e["logger"] for e in events}
+    assert any(event["event"].startswith("told to end") for event in events)
     assert not any("apple" in line or KEY in line for line in server.log)
     assert {event["level"] for event in events} == {"info"}
 
