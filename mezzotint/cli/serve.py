@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import webbrowser
 from collections.abc import Iterable, Iterator, Sequence
@@ -253,8 +254,12 @@ def _checked_range(text: str | None) -> str:
 
 
 def _checked_root(path: str) -> str:
-    if path and (not path.startswith("/") or path.endswith("/") or "//" in path):
-        raise ConfigError(f"--root-path {path!r} is no path like /pictures; correct it")
+    # It stands in links, cookies and the page as it is: nothing that any of them would escape.
+    if re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", path) is None:
+        raise ConfigError(
+            f"--root-path {path!r} is no path like /pictures, of letters, digits, '-', '_', '.' "
+            "and '~'; correct it"
+        )
     return path
 
 
