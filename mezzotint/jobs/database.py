@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 # SQLAlchemy Core: the same statements will run on PostgreSQL.
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from mezzotint.jobs.migrate import migrate
 from mezzotint.types import ResourceError
@@ -144,7 +144,9 @@ def _configure(engine: Engine, busy_s: float, begin: str, read_only: bool) -> No
 
 
 def _explain(error: DBAPIError, file: Path) -> HistoryError:
-    return HistoryError(
-        f"the history cannot be used ({file.name}: {error.orig}); free disk space, let other "
-        "programs release it, or give another --data-dir"
+    remedy = (
+        "free disk space, let other programs release it, or give another --data-dir"
+        if isinstance(error, OperationalError)
+        else "it is damaged: restore it from a backup, or move it away to begin anew"
     )
+    return HistoryError(f"the history cannot be used ({file.name}: {error.orig}); {remedy}")

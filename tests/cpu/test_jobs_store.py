@@ -403,7 +403,7 @@ def test_a_full_disk_is_a_resource_error_and_goes_away_with_it(database: Databas
 def test_what_is_no_database_is_a_resource_error(tmp_path: Path) -> None:
     file = tmp_path / "history.sqlite3"
     file.write_bytes(b"this is no database" * 100)
-    with pytest.raises(ResourceError, match="not a database"):
+    with pytest.raises(ResourceError, match=r"not a database\).*it from a backup"):
         Database(file)
     with pytest.raises(ResourceError, match="cannot be opened"):
         Database(file / "below" / "history.sqlite3")
