@@ -34,7 +34,7 @@ class DataFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process. ResourceError when another server does."""
-        lock = FileLock(self.path / "server.lock", timeout=0)
+        lock = FileLock(self.path / "server.lock", timeout=0, mode=0o600)
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock.acquire()

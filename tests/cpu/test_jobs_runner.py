@@ -573,6 +573,7 @@ def test_one_server_uses_a_data_folder(tmp_path: Path) -> None:
             another.__enter__()
     with folder.locked():
         assert folder.path.stat().st_mode & 0o077 == 0
+        assert (folder.path / "server.lock").stat().st_mode & 0o077 == 0  # nobody else may hold it
 
 
 SERVER = f"""
