@@ -198,6 +198,7 @@ def test_a1111_takes_its_own_form_with_nothing_chosen(server: Running) -> None:
         "save_images": False,
         "alwayson_scripts": {},
         "infotext": "",
+        "clip_skip": 1,
     }
     with http_of(server) as http:
         answer = http.post("txt2img", json={"prompt": "a red apple", **SMALL, **form})
@@ -282,6 +283,7 @@ def test_a1111_interrupts_are_the_callers_own() -> None:
         ({"refiner_checkpoint": "other"}, "refiner_checkpoint"),
         ({"infotext": "a red apple\nSteps: 20"}, "infotext"),
         ({"s_min_uncond": 1.5}, "s_min_uncond"),
+        ({"clip_skip": 2}, "clip_skip"),
         ({"override_settings": {"CLIP_stop_at_last_layers": 2}}, "override_settings"),
         ({"override_settings": {"sd_model_checkpoint": "/etc/passwd"}}, "override_settings"),
         ({"override_settings": {"sd_model_checkpoint": ["x"]}}, "override_settings"),

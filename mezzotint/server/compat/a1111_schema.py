@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -96,6 +96,7 @@ class Txt2Img(BaseModel):
     firstpass_image: _Word | None = Field(None, description="Only empty.")
     infotext: _Text | None = Field(None, description="Only empty.")
     s_min_uncond: _AnyNumber | None = Field(0, description="Only 0.")
+    clip_skip: Literal[1] | None = Field(1, description="Only 1: there is no CLIP (SD.Next's).")
 
 
 OFF = (
