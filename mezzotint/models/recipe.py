@@ -111,9 +111,7 @@ def _steps(request: Request, preset: Preset | None, spec: ModelSpec) -> int:
     _checked_steps("the least steps", bounds.min, spec.limits)
     most = _checked_steps("the most steps", bounds.max, spec.limits)
     if bounds.min > most:
-        raise RequestError(
-            f"steps {bounds.min} to {most} are no range; give a min that is at most the max"
-        )
+        raise RequestError(f"steps {bounds.min} to {most} are no range; give the smaller as min")
     steps = _integer("steps", _first(request.steps, None, most))
     if not bounds.min <= steps <= most:
         raise RequestError(

@@ -92,18 +92,17 @@ def _add_submitting(router: APIRouter, jobs: Jobs) -> None:
         call: JobCall, http: Request, response: Response, idempotency_key: _IdempotencyKey = None
     ) -> JobInfo:
         terms = terms_of(http, call.priority, call.deadline_s)
-        asked = call.model_dump()  # presets and settings may change before it is sent again
         try:
             own = find_own(jobs.database, call.preset, http)
-            call = call if own is None else fill_job(call, own)
-            jobs.queue.check(call.n, terms.key_id)
+            full = call if own is None else fill_job(call, own)
+            jobs.queue.check(full.n, terms.key_id)
             job = jobs.taker.submit(
-                order_of(call, jobs.tuning.now, call.preset if own else None),
+                order_of(full, jobs.tuning.now, call.preset if own else None),
                 key_id=terms.key_id,
                 priority=terms.priority,
                 deadline_s=terms.deadline_s,
                 idempotency_key=idempotency_key,
-                asked=asked,
+                asked=call.model_dump(),  # presets and settings may change until it comes again
             )
         except MezzotintError as error:
             raise explain(error, http.state.request_id) from error

@@ -17,7 +17,6 @@ from mezzotint.types import Cancelled
 State = Literal["loading", "ready", "restarting", "failed", "closed"]
 CountTokens = Callable[[str], int]
 _log = logging.getLogger(__name__)
-_CAPACITY = Capacity(16)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +29,7 @@ class Served:
     state: Callable[[], State] = lambda: "ready"  # asked once its provenance is known
     loaded: Callable[[], float | None] = lambda: None  # the share of the weights that was read
     bundled: bool = False  # the small model that ships with the package
-    capacity: Capacity = _CAPACITY  # the other pictures wait in our own line
+    capacity: Capacity = Capacity(16)  # the other pictures wait in our own line
 
 
 class RunnerSource:
