@@ -143,6 +143,12 @@ def closed(browser: Browser, tmp_path: Path) -> Iterator[tuple[Site, Page]]:
     site.kill()
 
 
+def sign_in(page: Page, key: str) -> None:
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_label("Key", exact=True).press("Enter")
+    expect(page.get_by_role("heading", name="Sign in")).to_have_count(0)
+
+
 def test_a_server_with_keys_asks_for_one(closed: tuple[Site, Page]) -> None:
     site, page = closed
     key = page.get_by_label("Key", exact=True)
@@ -174,3 +180,28 @@ def test_a_server_with_keys_asks_for_one(closed: tuple[Site, Page]) -> None:
     ).to_be_visible()
     page.goto(f"{site.url}/#/gallery")
     expect(page.get_by_text("No pictures yet")).to_be_visible()  # alice sees her own
+
+
+def test_with_keys_the_page_is_no_wider_than_a_phone(closed: tuple[Site, Page]) -> None:
+    site, page = closed
+    for name in ("ann", "somebody of a department " * 4, "x" * 100):
+        site.call("POST", "/api/v1/keys", {"name": name.strip(), "role": "user"}, KEY)
+    page.set_viewport_size({"width": 390, "height": 720})
+    page.goto(f"{site.url}/#/settings")
+    sign_in(page, KEY)
+    expect(page.get_by_role("row")).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.get_by_role("button", name="Revoke the key of ann").click()
+    page.get_by_role("alertdialog", name="Revoke ann?").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_text("revoked")).to_be_visible()
+
+
+def test_who_cannot_be_signed_out_is_told(closed: tuple[Site, Page]) -> None:
+    site, page = closed
+    sign_in(page, KEY)
+    page.goto(f"{site.url}/#/settings")
+    expect(page.get_by_text("Signed in as operator")).to_be_visible()
+    site.kill()
+    page.get_by_role("button", name="Sign out").click()
+    own = page.locator("section").filter(has=page.get_by_role("heading", name="This browser"))
+    expect(own.get_by_role("alert")).to_contain_text("The server does not answer. Try again")
