@@ -12,6 +12,7 @@ test.each([
   [42.4, "42 s", "42 秒"],
   [80, "1 min 20 s", "1 分 20 秒"],
   [59.7, "60 s", "60 秒"],
+  [119.7, "2 min 0 s", "2 分 0 秒"],
 ])("%s seconds", (seconds, en, zh) => {
   expect(duration(seconds)).toBe(en);
   language.current = "zh";

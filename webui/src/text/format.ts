@@ -16,8 +16,9 @@ export function duration(seconds: number): string {
   const zh = language.current === "zh";
   if (seconds < 1) return `${number(seconds * 1000)} ${zh ? "毫秒" : "ms"}`;
   if (seconds < 60) return `${number(seconds, seconds < 10 ? 1 : 0)} ${zh ? "秒" : "s"}`;
-  const minutes = Math.floor(seconds / 60);
-  const rest = Math.round(seconds % 60);
+  const whole = Math.round(seconds);
+  const minutes = Math.floor(whole / 60);
+  const rest = whole % 60;
   return zh ? `${minutes} 分 ${rest} 秒` : `${minutes} min ${rest} s`;
 }
 
