@@ -130,3 +130,55 @@ def test_a_selection_that_ends_leaves_the_focus_on_a_picture(page: Page, site: S
         expect(page.get_by_role("alertdialog")).to_have_count(0)
         expect(page.get_by_text("selected")).to_have_count(0)
     expect(page.get_by_label("Search prompts")).to_be_focused()
+
+
+def test_a_key_that_is_held_down_asks_once(page: Page, site: Site) -> None:
+    page.get_by_label("Prompt", exact=True).fill("a cat")
+    page.get_by_role("spinbutton", name="Steps", exact=True).fill("100")
+    hold(page, "Enter", with_="Control")
+    expect(page.locator("article")).to_have_count(1)
+    steps = page.get_by_role("spinbutton", name="Steps", exact=True)
+    for place in (steps, page.locator("form button[type=submit]")):
+        before = len(site.jobs())
+        place.focus()
+        hold(page, "Enter")
+        expect(page.locator("article")).to_have_count(before + 1)
+    hold(page, "Escape")
+    expect(newest(page)).to_have_attribute("data-state", re.compile("running|queued"))
+    assert sum(job["state"] == "cancelled" for job in site.jobs()) == 1
+    assert len(site.jobs()) == 3
+
+
+def hold(page: Page, key: str, with_: str | None = None) -> None:
+    """Press a key for so long that it repeats."""
+    if with_ is not None:
+        page.keyboard.down(with_)
+    for _ in range(5):
+        page.keyboard.down(key)
+        page.wait_for_timeout(40)
+    page.keyboard.up(key)
+    if with_ is not None:
+        page.keyboard.up(with_)
+    page.wait_for_timeout(300)
+
+
+def test_a_dialogs_keys_are_its_own(page: Page, site: Site) -> None:
+    site.make("a cat")
+    page.get_by_label("Prompt", exact=True).fill("a dog")
+    page.get_by_role("button", name="Open: a cat").click()
+    page.get_by_role("button", name="Copy prompt").press("Control+Enter")
+    page.wait_for_timeout(300)
+    assert len(site.jobs()) == 1
+
+
+def test_a_question_is_of_the_picture_that_it_was_asked_of(page: Page, site: Site) -> None:
+    site.make("a cat")
+    site.make("a dog")
+    page.goto(f"{site.url}/#/gallery")
+    page.get_by_role("button", name="a dog", exact=True).press("Enter")
+    page.get_by_role("button", name="Delete").press("Enter")
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog").get_by_text("a cat")).to_be_visible()
+    expect(page.get_by_role("alertdialog")).to_have_count(0)
+    assert page.evaluate("document.querySelector('dialog').contains(document.activeElement)")
