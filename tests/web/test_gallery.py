@@ -112,6 +112,46 @@ def test_the_keyboard_alone_reaches_everything(gallery: Page) -> None:
     expect(gallery.locator(".picture").first).to_be_focused()
 
 
+def test_the_browsers_own_keys_stay_its_own(gallery: Page) -> None:
+    gallery.get_by_role("link", name="About").click()
+    gallery.get_by_role("link", name="Gallery").click()
+    gallery.locator(".picture").nth(1).focus()
+    taken = "event => { window.taken = event.defaultPrevented }"
+    gallery.evaluate(f"addEventListener('keydown', {taken})")
+    for key in ("Alt+ArrowLeft", "Control+Home"):
+        gallery.keyboard.press(key)
+        assert gallery.evaluate("window.taken") is False, key
+
+
+def test_what_is_deleted_is_selected_no_more(gallery: Page) -> None:
+    gallery.locator(".picture").first.press("Space")
+    expect(gallery.get_by_text("1 selected")).to_be_visible()
+    gallery.keyboard.press("Enter")
+    dialog = gallery.get_by_role("dialog")
+    dialog.get_by_role("button", name="Delete").click()
+    dialog.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+    expect(gallery.get_by_text("3 pictures")).to_be_visible()
+
+
+def test_a_picture_that_was_deleted_elsewhere_does_not_come_back(page: Page, site: Site) -> None:
+    site.make("a dog")
+    page.get_by_label("Prompt", exact=True).fill("a cat")
+    page.get_by_label("Prompt", exact=True).press("Control+Enter")
+    card = page.locator("article").first
+    expect(card).to_have_attribute("data-state", "done")
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator(".picture")).to_have_count(2)
+    page.get_by_role("link", name="Generate").click()
+    card.get_by_role("button", name="Delete these pictures").click()
+    card.get_by_role("alertdialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("article")).to_have_count(1)
+    page.route("**/api/v1/images?*", lambda route: None)  # no answer yet
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.get_by_label("Search prompts")).to_be_visible()
+    page.wait_for_timeout(300)
+    expect(page.get_by_role("button", name="a cat", exact=True)).to_have_count(0)
+
+
 @pytest.mark.parametrize("width", [320, 390, 720, 900])
 def test_the_search_stays_in_sight_below_the_bar(gallery: Page, width: int) -> None:
     gallery.set_viewport_size({"width": width, "height": 300})

@@ -95,6 +95,12 @@ class Gallery {
       jobs.retell((image) => (gone.has(image.id) ? null : image));
     }
   }
+
+  /** Delete an ended job with its pictures. */
+  async removeJob(id: string): Promise<void> {
+    await jobs.remove(id);
+    this.items = this.items.filter((item) => item.job_id !== id);
+  }
 }
 
 export const gallery = new Gallery();

@@ -20,7 +20,7 @@ class Jobs {
   looks = new SvelteMap<string, string>(); // the latest look at an unfinished picture, by place
   warning = $state<string | null>(null); // what the server wants to have said
   asked = $state.raw<readonly string[]>([]); // ids that this page asked for, in order
-  newest = $state.raw<ImageInfo | null>(null); // the last picture that was finished
+  newest = $state.raw<ImageInfo | null>(null); // the last picture that was finished, as it is now
 
   private ears = new Set<JobEvent[]>(); // of calls that are under way
 
@@ -105,11 +105,13 @@ class Jobs {
   async remove(id: string): Promise<void> {
     await expect(api.DELETE("/api/v1/jobs/{id}", { params: { path: { id } } }));
     this.list = this.list.filter((job) => job.id !== id);
+    if (this.newest?.job_id === id) this.newest = null;
   }
 
   /** Pictures were starred or deleted elsewhere on this page. */
   retell(retold: (image: ImageInfo) => ImageInfo | null): void {
     this.list = withPictures(this.list, retold);
+    this.newest = this.newest && retold(this.newest);
   }
 
   /** What is not in a whole snapshot is over: how it ended is asked. */
