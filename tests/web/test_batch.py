@@ -126,3 +126,45 @@ def test_a_batch_is_cancelled_as_one(page: Page) -> None:
     batch.get_by_role("button", name="Cancel the batch").click()
     expect(batch.get_by_text("not made")).to_be_visible()
     expect(batch.get_by_role("button", name="Dismiss")).to_be_visible()
+
+
+def test_another_tab_cancels_it_too(page: Page, site: Site) -> None:
+    site.call("PATCH", "/api/v1/settings", {"max_queue": 2})
+    try:
+        begin(page, "\n".join(["a cat"] * 8), steps="60")
+        generate(page).click()
+        batch = page.get_by_role("region", name="Batch")
+        expect(batch.get_by_text("waiting for room in the queue")).to_be_visible()
+        other = page.context.new_page()
+        other.goto(site.url)
+        theirs = other.get_by_role("region", name="Batch")
+        theirs.get_by_role("button", name="Cancel the batch").click()
+        expect(batch.get_by_role("button", name="Dismiss")).to_be_visible()
+        expect(theirs.get_by_role("button", name="Dismiss")).to_be_visible()
+        asked = len(site.jobs())
+        page.wait_for_timeout(2000)  # longer than a tab waits before it tries again
+        assert len(site.jobs()) == asked < 8
+        theirs.get_by_role("button", name="Dismiss").click()
+        expect(batch).to_have_count(0)
+    finally:
+        site.call("PATCH", "/api/v1/settings", {"max_queue": 64})
+
+
+def test_it_runs_in_a_browser_that_keeps_no_more(page: Page) -> None:
+    page.evaluate(_FILL)
+    begin(page)
+    generate(page).click()
+    batch = page.get_by_role("region", name="Batch")
+    expect(batch.get_by_text("3 of 3 pictures")).to_be_visible()
+
+
+# Takes all the room that a browser has for the page's own notes.
+_FILL = """
+for (let size = 2 ** 22, name = 0; size >= 1; name += 1) {
+  try {
+    localStorage.setItem(`filling-${name}`, "x".repeat(size))
+  } catch {
+    size /= 2
+  }
+}
+"""

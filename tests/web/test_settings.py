@@ -205,3 +205,24 @@ def test_who_cannot_be_signed_out_is_told(closed: tuple[Site, Page]) -> None:
     page.get_by_role("button", name="Sign out").click()
     own = page.locator("section").filter(has=page.get_by_role("heading", name="This browser"))
     expect(own.get_by_role("alert")).to_contain_text("The server does not answer. Try again")
+
+
+def test_what_one_caller_leaves_is_not_for_the_next(closed: tuple[Site, Page]) -> None:
+    site, page = closed
+    body = {"name": "ann", "role": "user"}, {"name": "bob", "role": "user"}
+    ann, bob = (site.call("POST", "/api/v1/keys", one, KEY)["key"] for one in body)
+    prompt = page.get_by_label("Prompt", exact=True)
+    sign_in(page, ann)
+    prompt.fill("a cat of ann")
+    prompt.press("Control+Enter")
+    expect(page.locator("article")).to_have_attribute("data-state", "done")
+    for who, cards, text in ((ann, 1, "a cat of ann"), (bob, 0, "")):
+        page.get_by_role("link", name="Settings").click()
+        page.get_by_role("button", name="Sign out").click()
+        sign_in(page, who)
+        page.get_by_role("link", name="Generate").click()
+        expect(prompt).to_have_value(text)
+        page.wait_for_timeout(300)
+        expect(page.locator("article")).to_have_count(cards)
+    page.reload()
+    expect(prompt).to_have_value("")

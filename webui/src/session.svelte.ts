@@ -10,6 +10,11 @@ class Session {
     return this.info?.role === "admin";
   }
 
+  /** The name that the server knows the caller by; "": it asks for none. null: nobody, or not known yet. */
+  get who(): string | null {
+    return this.info?.signed_in ? (this.info.name ?? "") : null;
+  }
+
   get needed(): boolean {
     return this.info !== null && !this.info.signed_in;
   }

@@ -1,5 +1,7 @@
 /** Light, dark, or as the system says; public/theme.js applies it before the first paint. */
 
+import { keep, recall } from "./kept.ts";
+
 export type Theme = "system" | "light" | "dark";
 
 const KEY = "mezzotint.theme";
@@ -9,18 +11,14 @@ class Choice {
 
   choose(theme: Theme): void {
     this.current = theme;
-    if (theme === "system") {
-      localStorage.removeItem(KEY);
-      delete document.documentElement.dataset.theme;
-    } else {
-      localStorage.setItem(KEY, theme);
-      document.documentElement.dataset.theme = theme;
-    }
+    keep(KEY, theme === "system" ? null : theme);
+    if (theme === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
   }
 }
 
 function remembered(): Theme {
-  const theme = localStorage.getItem(KEY);
+  const theme = recall(KEY);
   return theme === "light" || theme === "dark" ? theme : "system";
 }
 

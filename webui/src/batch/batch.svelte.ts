@@ -4,6 +4,7 @@ import { Failure, sentence } from "../api/failure.ts";
 import type { Job } from "../api/types.ts";
 import { type Recipe, toRequest } from "../generate/recipe.ts";
 import { freshKey, jobs } from "../jobs/jobs.svelte.ts";
+import { keep, recall } from "../kept.ts";
 import { texts } from "../text/texts.ts";
 import { type Task, tally } from "./plan.ts";
 
@@ -26,10 +27,16 @@ interface Stored {
 }
 
 class Batch {
-  stored = $state<Stored | null>(remembered());
+  stored = $state<Stored | null>(parsed(recall(KEY)));
   waiting = $state(false); // for room in the queue
 
-  private running = false;
+  private running: Stored | null = null;
+
+  constructor() {
+    addEventListener("storage", (event) => {
+      if (event.key === KEY) this.hear(event.newValue);
+    });
+  }
 
   /** Its jobs, as far as they have been asked for. */
   readonly ids: ReadonlySet<string> = $derived(
@@ -88,18 +95,25 @@ class Batch {
     this.save();
   }
 
+  /** Another's batch is none of the next caller's. */
+  forget(): void {
+    this.dismiss();
+    this.waiting = false;
+  }
+
   private async run(): Promise<void> {
     const { stored } = this;
-    if (stored === null || this.running) return;
-    this.running = true;
+    if (stored === null || this.running === stored) return;
+    this.running = stored;
     this.save();
     for (let index = 0; index < stored.tasks.length; ) {
       if (stored.stopped || this.stored !== stored) break;
       const done = stored.ids[index] !== null || index in stored.refusals;
       if (done || (await this.ask(stored, index))) index += 1;
     }
+    if (this.running !== stored) return; // the next one has begun
     this.waiting = false;
-    this.running = false;
+    this.running = null;
   }
 
   /** Ask for one task. -> false: to be tried again. */
@@ -108,11 +122,14 @@ class Batch {
     const recipe = { ...stored.recipe, prompt: task.prompt, seed: task.seed, count: task.count };
     try {
       const call = { ...toRequest(recipe), priority: PRIORITY };
-      stored.ids[index] = (await jobs.submit(call, `${stored.key}-${index}`)).id;
+      const { id } = await jobs.submit(call, `${stored.key}-${index}`);
+      stored.ids[index] = id;
       this.waiting = false;
+      if (stored.stopped) void jobs.cancel(id).catch(() => undefined); // meanwhile; it may be over
     } catch (error) {
       const status = error instanceof Failure ? error.status : 500;
-      if (status === 429 || status === 503 || status === 0) {
+      // Signed out it waits, too: whoever it belongs to may come back.
+      if (status === 429 || status === 503 || status === 401 || status === 0) {
         this.waiting = status === 429;
         await new Promise((done) => setTimeout(done, status === 429 ? FULL_MS : AWAY_MS));
         return false;
@@ -124,14 +141,22 @@ class Batch {
   }
 
   private save(): void {
-    if (this.stored === null) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, JSON.stringify(this.stored));
+    keep(KEY, this.stored && JSON.stringify(this.stored));
+  }
+
+  /** Another tab told of the batch: this one stops with it, or shows it where it runs none. */
+  private hear(text: string | null): void {
+    const told = parsed(text);
+    const { stored } = this;
+    const runs = stored !== null && this.running === stored;
+    if (runs && told?.key === stored.key) stored.stopped ||= told.stopped;
+    else this.stored = told;
   }
 }
 
-function remembered(): Stored | null {
+function parsed(text: string | null): Stored | null {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? "null") as Stored | null;
+    return JSON.parse(text ?? "null") as Stored | null;
   } catch {
     return null;
   }

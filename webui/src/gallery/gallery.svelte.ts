@@ -60,6 +60,18 @@ class Gallery {
     }
   }
 
+  /** Another's pictures are none of the next caller's. */
+  forget(): void {
+    this.turn += 1; // an answer that is on its way is still the other's
+    this.items = [];
+    this.search = "";
+    this.starred = false;
+    this.complete = false;
+    this.loading = false;
+    this.problem = null;
+    this.cursor = null;
+  }
+
   /** Go on with what failed. */
   async retry(): Promise<void> {
     if (this.problem === null) return;

@@ -1,6 +1,7 @@
 /** The form of the Generate page: outlives page changes and reloads, and knows the last seed. */
 
 import type { Capabilities } from "../api/types.ts";
+import { keep, recall } from "../kept.ts";
 import { fill, type Given, isTaken, ownRecipe, type Recipe } from "./recipe.ts";
 
 const KEY = "mezzotint.recipe";
@@ -44,29 +45,35 @@ class Form {
   }
 
   remember(): void {
-    if (this.recipe !== null) localStorage.setItem(KEY, JSON.stringify(this.recipe));
-    try {
-      localStorage.setItem(MANY_KEY, JSON.stringify(this.many));
-    } catch {
-      localStorage.removeItem(MANY_KEY); // lines that are more than a browser keeps: none, not old ones
-    }
+    if (this.recipe !== null) keep(KEY, JSON.stringify(this.recipe));
+    keep(MANY_KEY, JSON.stringify(this.many));
+  }
+
+  /** Nothing of it is for who comes next. */
+  forget(): void {
+    this.recipe = null;
+    this.many = ownMany();
+    keep(KEY, null);
+    keep(MANY_KEY, null);
   }
 }
 
 /** What was typed last; a stored value of another shape counts as none. */
 function remembered(own: Recipe): Recipe {
   try {
-    const stored: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    const stored: unknown = JSON.parse(recall(KEY) ?? "{}");
     return { ...own, ...(stored as Partial<Recipe>) };
   } catch {
     return own;
   }
 }
 
+const ownMany = (): Many => ({ mode: "one", lines: "", seeds: 1 });
+
 function rememberedMany(): Many {
-  const own: Many = { mode: "one", lines: "", seeds: 1 };
+  const own = ownMany();
   try {
-    const stored = JSON.parse(localStorage.getItem(MANY_KEY) ?? "{}") as Partial<Many>;
+    const stored = JSON.parse(recall(MANY_KEY) ?? "{}") as Partial<Many>;
     return {
       mode: stored.mode === "batch" ? "batch" : "one",
       lines: typeof stored.lines === "string" ? stored.lines : own.lines,

@@ -108,6 +108,15 @@ class Jobs {
     if (this.newest?.job_id === id) this.newest = null;
   }
 
+  /** Another's jobs are none of the next caller's. */
+  forget(): void {
+    this.list = [];
+    this.looks.clear();
+    this.warning = null;
+    this.asked = [];
+    this.newest = null;
+  }
+
   /** Pictures were starred or deleted elsewhere on this page. */
   retell(retold: (image: ImageInfo) => ImageInfo | null): void {
     this.list = withPictures(this.list, retold);
@@ -145,7 +154,7 @@ class Jobs {
     }
     const now_s = Date.now() / 1000;
     this.list = this.list.map((job) => (job.id === event.job_id ? change(job, event, now_s) : job));
-    this.forget(event);
+    this.settle(event);
   }
 
   /** Whether there is such a job; one that the list lacks is read into it. */
@@ -182,7 +191,7 @@ class Jobs {
   }
 
   /** Looks at what is finished are of no use any more. */
-  private forget(event: JobEvent): void {
+  private settle(event: JobEvent): void {
     if (event.type === "image") this.looks.delete(place(event.job_id, event.index));
     if (!["done", "failed", "cancelled"].includes(event.type)) return;
     for (const key of this.looks.keys()) {

@@ -1,5 +1,7 @@
 /** Which language the page speaks; remembered, and the browser's own at first. */
 
+import { keep, recall } from "../kept.ts";
+
 export type Language = "en" | "zh";
 
 const KEY = "mezzotint.language";
@@ -9,14 +11,14 @@ class Choice {
 
   choose(language: Language): void {
     this.current = language;
-    localStorage.setItem(KEY, language);
+    keep(KEY, language);
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   }
 }
 
 function remembered(): Language {
-  if (typeof localStorage === "undefined") return "en"; // in unit tests
-  const name = localStorage.getItem(KEY) ?? navigator.language;
+  if (typeof document === "undefined") return "en"; // in unit tests
+  const name = recall(KEY) ?? navigator.language;
   return name.startsWith("zh") ? "zh" : "en";
 }
 
