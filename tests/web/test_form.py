@@ -39,6 +39,25 @@ def test_a_refused_number_is_marked_and_gone_to(
     expect(page.get_by_text(REFUSED)).to_have_count(0)
 
 
+def test_what_is_marked_is_in_sight(page: Page) -> None:
+    fields = page.locator(".fields")
+    width = page.get_by_label("Width in pixels")
+    width.fill("99999")
+    for height in range(560, 760, 20):  # whatever the window cuts off
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.get_by_label("Prompt", exact=True).fill(f"{APPLE} {height}")
+        expect(page.get_by_text(REFUSED)).to_have_count(0)
+        fields.evaluate("fields => fields.scrollTo(0, 0)")
+        generate(page).click()
+        expect(width).to_be_focused()
+        expect(page.get_by_text(REFUSED)).to_be_visible()
+        field, around = width.bounding_box(), fields.bounding_box()
+        assert field is not None
+        assert around is not None
+        assert field["y"] >= around["y"]
+        assert field["y"] + field["height"] <= around["y"] + around["height"], height
+
+
 def test_a_batch_is_judged_by_the_fields_that_it_has(page: Page, site: Site) -> None:
     set_number(page, "Steps", "1")
     set_number(page, "Pictures", "")

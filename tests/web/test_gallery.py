@@ -42,7 +42,7 @@ def test_pictures_are_found_by_prompt_in_both_languages(gallery: Page) -> None:
 def test_stars_and_their_filter(gallery: Page, site: Site) -> None:
     gallery.get_by_role("button", name="a dog on the beach").click()
     gallery.get_by_role("dialog").get_by_role("button", name="Star").click()
-    expect(gallery.get_by_role("button", name="Take the star")).to_be_visible()
+    expect(gallery.get_by_role("button", name="Remove the star")).to_be_visible()
     gallery.keyboard.press("Escape")
     gallery.get_by_role("button", name="Starred").click()
     expect(gallery.locator(".picture")).to_have_count(1)

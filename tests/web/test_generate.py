@@ -61,7 +61,7 @@ def test_one_keeps_typing_while_it_runs_and_sees_the_queue(page: Page, site: Sit
         run(page, prompt)
     page.get_by_label("Prompt", exact=True).fill("half of the next th")
     expect(page.get_by_text(re.compile(r"\d in line")).first).to_be_visible()
-    expect(page.get_by_text("3 in work")).to_be_visible()
+    expect(page.get_by_text("3 jobs in progress")).to_be_visible()
     page.get_by_role("button", name="Cancel all").click()
     for card in page.locator("article").all():
         expect(card).to_have_attribute("data-state", "cancelled")

@@ -110,6 +110,10 @@ def test_the_live_engine_says_whom_it_waits_for(page: Page, site: Site) -> None:
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("a red apple on green grass").first).to_be_visible()
     assert len(job["images"]) == 2
+    page.keyboard.press("Escape")
+    page.route("**/api/v1/stats/requests/*", lambda route: route.abort())
+    last.get_by_role("button", name="Open picture").click()
+    expect(last.get_by_role("alert")).to_contain_text("The server does not answer")
 
 
 def test_a_replay_is_labelled_and_a_reload_loses_nothing(shown: Page, replay: Site) -> None:
@@ -208,7 +212,7 @@ def test_the_trace_is_downloaded(shown: Page) -> None:
 
 def test_all_of_it_can_be_read_as_tables(shown: Page) -> None:
     shown.get_by_role("button", name="Table view").click()
-    for caption in ("The newest 60 spans", "Pictures waiting and in work", "Step time"):
+    for caption in ("The newest 60 spans", "Pictures waiting and in progress", "Step time"):
         table = shown.get_by_role("table").filter(has_text=caption).first
         expect(table.get_by_role("row").nth(2)).to_be_visible()
     expect(shown.locator("canvas")).to_have_count(0)
