@@ -69,6 +69,19 @@ def test_a_dialog_that_is_closed_leaves_no_entry(phone: Page, site: Site) -> Non
     expect(phone.get_by_text("Apache-2.0").first).to_be_visible()
 
 
+def test_after_a_reload_back_leads_away_at_once(phone: Page, site: Site) -> None:
+    phone.goto(f"{site.url}/#/about")
+    phone.goto(f"{site.url}/#/gallery")
+    phone.get_by_role("button", name="a dog").click()
+    expect(phone.get_by_role("dialog")).to_be_visible()
+    phone.reload()
+    expect(phone.get_by_role("button", name="a dog")).to_be_visible()
+    expect(phone.get_by_role("dialog")).to_have_count(0)
+    assert settled(phone)[2] == 0
+    phone.go_back()
+    expect(phone.get_by_text("Apache-2.0").first).to_be_visible()
+
+
 def test_settings_taken_in_a_dialog_lead_on_and_back(phone: Page, site: Site) -> None:
     phone.goto(f"{site.url}/#/gallery")
     phone.get_by_role("button", name="a dog").click()

@@ -13,9 +13,6 @@ let returning = false; // we asked for entries to be left and the browser has no
 export const isOver = () => here() > 0;
 const here = () => (history.state as Place | null)?.over ?? 0;
 
-// After a reload nothing lies over the page any more.
-if (here() > 0) history.replaceState(null, "");
-
 addEventListener("popstate", () => {
   if (returning) {
     returning = false;
@@ -48,6 +45,8 @@ function settle(): void {
 function freely(): void {
   if (closers.length === 0 && !returning) history.scrollRestoration = "auto";
 }
+
+settle(); // after a reload nothing lies over the page any more
 
 /** Have Back call `close`. -> to be called once it is closed, however that was. */
 export function closeOnBack(close: () => void): () => void {
