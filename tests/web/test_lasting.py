@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 from site_server import Site, until
 from test_generate import generate, newest, run, set_number
 
@@ -131,3 +131,23 @@ def test_a_page_opened_while_the_model_loads_becomes_usable(page: Page, site: Si
     page.reload()
     expect(page.get_by_text("Loading the model")).to_be_visible()
     expect(generate(page)).to_be_visible()
+
+
+def test_over_a_slow_network_a_second_press_asks_for_nothing_more(page: Page, site: Site) -> None:
+    held: list[Route] = []
+    page.route("**/api/v1/jobs", lambda route: held.append(route))
+    run(page, "a cat")
+    expect(generate(page)).to_have_attribute("aria-busy", "true")
+    generate(page).click()
+    page.wait_for_timeout(500)
+    (route,) = held
+    run(page, "a dog")  # another request does not wait for it
+    until(lambda: page.wait_for_timeout(20) or len(held) == 2)
+    for route in held:
+        route.continue_()
+    expect(page.locator("article[data-state=done]")).to_have_count(2)
+    expect(generate(page)).to_have_attribute("aria-busy", "false")
+    assert {job["request"]["prompt"] for job in site.jobs()} == {"a cat", "a dog"}
+    page.unroute("**/api/v1/jobs")
+    generate(page).click()
+    expect(page.locator("article[data-state=done]")).to_have_count(3)
