@@ -129,6 +129,17 @@ def test_about_says_what_runs(page: Page, site: Site) -> None:
     assert "SIL OPEN FONT LICENSE" in answer.value.text()
 
 
+def test_a_model_that_could_not_be_loaded_is_not_said_to_be_loading(page: Page, site: Site) -> None:
+    failed = {"status": "failed", "loaded": None}
+    page.route("**/ready", lambda route: route.fulfill(status=503, json=failed))
+    page.goto(f"{site.url}/?again")
+    expect(page.get_by_text("The model could not be loaded")).to_be_visible()
+    for name in ("Generate", "About"):
+        page.get_by_role("link", name=name).click()
+        expect(page.get_by_text("There is no model")).to_be_visible()
+        expect(page.get_by_text("The model is loading")).to_have_count(0)
+
+
 @pytest.fixture
 def closed(browser: Browser, tmp_path: Path) -> Iterator[tuple[Site, Page]]:
     """A server that takes keys, and a page at it."""
