@@ -26,6 +26,7 @@ from mezzotint.server.inspect_api import inspect_router
 from mezzotint.server.job_events import EVENTS
 from mezzotint.server.jobs_api import jobs_router
 from mezzotint.server.keys_api import keys_router
+from mezzotint.server.known_query import KNOWN_QUERY
 from mezzotint.server.metrics import metrics_router
 from mezzotint.server.openai import ImagesService, openai_router
 from mezzotint.server.page import BUILT, page_router, read_page
@@ -72,7 +73,8 @@ def create_app(
         redirect_slashes=False,
     )
     for router in _routers(parts):
-        app.include_router(router)
+        ours = router.prefix.startswith("/api/")  # other APIs' clients may say more than we know
+        app.include_router(router, dependencies=[KNOWN_QUERY] if ours else None)
     # Called first when the server is to end, while it still answers: streams end then.
     app.state.on_end = [parts.watcher.end, *([parts.jobs.settle] if parts.jobs else [])]
     errors.install(app)

@@ -295,6 +295,21 @@ def test_jobs_are_taken_while_the_weights_load(tmp_path: Path) -> None:
         assert world.wait(job["id"])["state"] == "done"
 
 
+def test_a_query_that_is_not_known_is_no_filter_that_was_heard(tmp_path: Path) -> None:
+    with world_of(tmp_path) as world:
+        for path, name in (
+            ("/images?stared=true", "stared"),
+            ("/jobs?state=done&limits=3", "limits"),
+            ("/stats?a=1", "a"),
+        ):
+            answer = world.http.get(f"{API}{path}")
+            error = answer.json()["error"]
+            found = (answer.status_code, error["code"], error["param"])
+            assert found == (400, "unknown_parameter", name)
+        assert world.http.get(f"{API}/images?starred=true&limit=3").status_code == 200
+        assert world.http.get("/v1/models?api-version=2026-01-01").status_code == 200
+
+
 def test_jobs_are_refused_where_none_would_ever_be_made(tmp_path: Path) -> None:
     state = "ready"
     runner = FakeRunner()
