@@ -34,7 +34,8 @@ test-web: $(VENV)/dev.stamp web
 	$(BIN)/python tools/openapi.py > webui/openapi.json
 	cd webui && npm run --silent types && npm run --silent lint && npm run --silent check && \
 	  npm run --silent test
-	$(BIN)/python -m pytest tests/web
+	$(BIN)/python -m pytest tests/web -m "not fluid" -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests/web -m fluid
 
 # Every page in both languages and themes, into docs/images/. Look at them.
 screenshots: $(VENV)/dev.stamp web

@@ -171,6 +171,7 @@ def test_a_new_picture_appears_by_itself(gallery: Page, site: Site) -> None:
     expect(gallery.locator(".picture").first).to_have_attribute("aria-label", "a rocket")
 
 
+@pytest.mark.fluid
 def test_ten_thousand_pictures_stay_fluid(browser: Browser, tmp_path: Path) -> None:
     site = Site(tmp_path)
     try:

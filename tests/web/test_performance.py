@@ -129,6 +129,7 @@ def test_a_replay_is_labelled_and_a_reload_loses_nothing(shown: Page, replay: Si
     assert len(again["pictures"]) >= len(first["pictures"])
 
 
+@pytest.mark.fluid
 def test_few_bytes_and_few_frames_and_none_while_hidden(shown: Page) -> None:
     traffic = Traffic(shown)
     shown.reload()
