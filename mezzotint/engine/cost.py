@@ -26,8 +26,12 @@ def limits(
     never depend on its company. `capability` is the GPU's compute capability's major, None on a
     CPU.
     """
-    if deterministic or (asked is None and (capability, precision) not in _MEASURED):
-        return Limits(slots=slots)
-    if asked is not None:
-        return Limits(slots=slots, pack_tflop=asked)
-    return Limits(slots=slots, pack_tflop=PACK_TFLOP, pack_from=min(PACK_FROM, slots + AHEAD))
+    tflop = budget((capability, precision) in _MEASURED, deterministic=deterministic, asked=asked)
+    least = 0 if asked is not None or not tflop else min(PACK_FROM, slots + AHEAD)
+    return Limits(slots=slots, pack_tflop=tflop, pack_from=least)
+
+
+def budget(pays: bool, *, deterministic: bool, asked: float | None) -> float:
+    """TFLOP that may share a forward: what was asked for, or what pays, if it does; 0: nothing."""
+    found = (PACK_TFLOP if pays else 0.0) if asked is None else asked
+    return 0.0 if deterministic else found

@@ -6,7 +6,7 @@ import os
 
 from mezzotint.config import Config
 from mezzotint.engine.capacity import AHEAD, Capacity
-from mezzotint.engine.cost import PACK_TFLOP
+from mezzotint.engine.cost import budget
 from mezzotint.models.find import describe, describe_random_weights
 from mezzotint.models.locate import locate
 from mezzotint.models.spec import ModelSpec
@@ -37,14 +37,10 @@ def capacity(config: Config, gpus: int) -> Capacity:
     Where steps may share forwards, as many as a worker holds of such as fit into one by two.
     """
     pictures = min(config.slots, _STAGES) + 1
-    tflop = config.pack_tflop
-    if tflop is None:  # the table has no GPU that shares forwards in fp32
-        tflop = PACK_TFLOP if gpus and config.precision != "fp32" else 0.0
-    if config.deterministic or tflop == 0:
-        one = Capacity(pictures)
-    else:
-        one = Capacity(pictures, small=config.slots + AHEAD, small_tflop=tflop / 2)
-    return one.times(max(gpus, 1))
+    pays = gpus > 0 and config.precision != "fp32"  # or may: which GPUs they are is not known here
+    tflop = budget(pays, deterministic=config.deterministic, asked=config.pack_tflop)
+    small = config.slots + AHEAD if tflop else 0
+    return Capacity(pictures, small, tflop / 2).times(max(gpus, 1))
 
 
 def spec_for(config: Config) -> ModelSpec:
