@@ -249,5 +249,11 @@ def _check(values: dict[str, Any], sources: Mapping[str, str], file: Path | None
         if problem["type"] == "extra_forbidden":
             known = ", ".join(Config.model_fields)
             raise ConfigError(f"{name} (from the {where}) is no setting; known: {known}") from error
-        reason = problem["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{name} = {problem['input']!r} (from the {where}): {reason}") from error
+        raise ConfigError(
+            f"{name} = {problem['input']!r} (from the {where}): {reason_of(problem)}"
+        ) from error
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """What pydantic says of a value, or the validator's own sentence alone."""
+    return str(problem["msg"]).removeprefix("Value error, ")

@@ -6,7 +6,6 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from mezzotint.cli import streams
@@ -38,21 +37,26 @@ class ErrorGroup(TyperGroup):
             typer.echo(f"mezzotint: {error}", err=True)
             raise typer.Exit(EXIT_ERROR) from error
         except typer.BadParameter as error:
-            if not isinstance(error.__cause__, ValidationError):
+            if (sentence := _wrong_value(error)) is None:
                 raise
-            typer.echo(f"mezzotint: {_wrong_value(error, error.__cause__)}", err=True)
+            typer.echo(f"mezzotint: {sentence}", err=True)
             raise typer.Exit(EXIT_ERROR) from error
         except KeyboardInterrupt as error:
             typer.echo("mezzotint: stopped", err=True)
             raise typer.Exit(EXIT_INTERRUPTED) from error
 
 
-def _wrong_value(error: typer.BadParameter, cause: ValidationError) -> str:
-    """Which option, its value and what it may be; typer leaves the value out."""
-    problem = cause.errors()[0]
-    reason = problem["msg"].removeprefix("Value error, ").removesuffix(".")
+def _wrong_value(error: typer.BadParameter) -> str | None:
+    """Which option, its value and what it may be, where typer leaves the value out."""
+    from pydantic import ValidationError  # so late: it takes a tenth of a second
+
+    from mezzotint.config import reason_of
+
+    if not isinstance(error.__cause__, ValidationError):
+        return None
+    problem = error.__cause__.errors()[0]
     name = error.param.opts[0] if error.param is not None else "a value"
-    return f"{name} = {problem['input']!r}: {reason}"
+    return f"{name} = {problem['input']!r}: {reason_of(problem).removesuffix('.')}"
 
 
 # Plain help: rich's panels cost 0.16 s of every --help and wrap long options in 80 columns.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from mezzotint.models.spec import ModelSpec, Preset
 
-_WIDTH = 120  # columns that the table may take
-
 
 def presets(model: opt.Model = None, variant: opt.Variant = None) -> None:
     """List a model's presets, sizes and limits.
@@ -33,7 +31,7 @@ def presets(model: opt.Model = None, variant: opt.Variant = None) -> None:
     spec = describe(locate(config.model), config.variant)
     typer.echo(f"{spec.name}: {spec.steps} steps, guidance {spec.guidance:g} unless asked\n")
     # A narrow terminal folds a row; rich would cut its names and sizes.
-    Console(highlight=False, markup=False, width=_WIDTH).print(_table(spec.presets))
+    Console(highlight=False, markup=False, width=120).print(_table(spec.presets))
     typer.echo("\nguidance has diffusers' meaning: 0 is off, the usual CFG weight minus 1\n")
     for line in _limits(spec):
         typer.echo(line)

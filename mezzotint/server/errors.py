@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from mezzotint.config import reason_of
 from mezzotint.jobs.database import HistoryError
 from mezzotint.jobs.room import QueueFullError
 from mezzotint.jobs.store import ConflictError
@@ -171,7 +172,7 @@ def _first_problem(problems: Sequence[Any]) -> ApiError:
     if kind == "extra_forbidden":
         message = f"{path} is no field of this call; /openapi.json lists those there are"
         return invalid(message, param, "unknown_parameter")
-    reason = str(problem["msg"]).removeprefix("Value error, ")
+    reason = reason_of(problem)
     missing = kind == "missing" and len(parts) < 2  # else what is there lacks a part
     code = "missing_parameter" if missing else "invalid_value"
     said = reason.startswith(f"{path} ")  # by a sentence of ours

@@ -88,3 +88,10 @@ def test_run_time_needs_no_oracle() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {n.split(".")[0] for n in names} & {"transformers", "diffusers"}, path
+
+
+def test_the_command_begins_without_what_only_its_work_needs() -> None:
+    late = "{'pydantic', 'torch', 'numpy', 'mezzotint.config'}"
+    code = f"import sys, mezzotint.cli.app; print(*{late} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
