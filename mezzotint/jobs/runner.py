@@ -360,10 +360,10 @@ class JobRunner:
 
 def _sentence(error: BaseException, job: Job) -> str:
     """Why a job failed, for its owner; the log has all that is not of the owner's own doing."""
-    own = isinstance(error, MezzotintError) and not isinstance(error, ResourceError)
-    if not own:
-        _log.error("a job's picture failed", exc_info=error, extra={"job": job.id})
-    if own or (isinstance(error, ResourceError) and not isinstance(error, WorkerError)):
+    if isinstance(error, MezzotintError) and not isinstance(error, ResourceError):
+        return str(error)
+    _log.error("a job's picture failed", exc_info=error, extra={"job": job.id})
+    if isinstance(error, ResourceError) and not isinstance(error, WorkerError):
         return str(error)
     return f"the server failed while making it; its log says why, under the job's id {job.id}"
 

@@ -62,9 +62,8 @@ def read_recording(path: Path) -> Recording:
         header = Header.model_validate_json(first)
         frames = tuple(Frame.model_validate_json(line) for line in rest)
     except (OSError, EOFError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, ValidationError):
-            reason = "its lines are no frames"
+        told = getattr(error, "strerror", None) or str(error)
+        reason = "its lines are no frames" if isinstance(error, ValidationError) else told
         raise ConfigError(
             f"--replay {path} cannot be replayed ({reason}); give a file that "
             "`python -m bench.record_trace` wrote"
