@@ -101,7 +101,7 @@ def poisson(per_s: float, count: int) -> list[float]:
 
 def waits(outcome: Outcome) -> Row:
     """From arrival to picture, seconds, and pictures a second."""
-    latencies = [made.ended_s - made.arrived_s for made in outcome.made]
+    latencies = [made.latency_s for made in outcome.made]
     first = min(made.arrived_s for made in outcome.made)
     return {
         "mean_s": statistics.fmean(latencies),

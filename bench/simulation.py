@@ -57,6 +57,11 @@ class Made:
     ended_s: float
     steps: int
 
+    @property
+    def latency_s(self) -> float:
+        """From arrival to picture."""
+        return self.ended_s - self.arrived_s
+
 
 @dataclass(slots=True)
 class Outcome:

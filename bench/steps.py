@@ -99,7 +99,7 @@ def measure(outcome: Outcome) -> Row:
     Goodput is the share of all arrivals that came within PATIENCE_S; `mean_change` is taken from a
     picture to the next, `turns` is how often that change turned its direction.
     """
-    latencies = [made.ended_s - made.arrived_s for made in outcome.made]
+    latencies = [made.latency_s for made in outcome.made]
     cuts = statistics.quantiles(latencies, n=100)
     num = len(latencies) + outcome.refused
     steps = [steps for _, steps in outcome.given]

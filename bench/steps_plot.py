@@ -54,7 +54,7 @@ def _course(axis: Any, policy: str, outcome: Outcome) -> None:
     axis.set_ylabel("steps given")
     wait = axis.twinx()
     made = sorted(outcome.made, key=lambda each: each.arrived_s)
-    latencies = [each.ended_s - each.arrived_s for each in made]
+    latencies = [each.latency_s for each in made]
     wait.plot([each.arrived_s / 3600 for each in made], latencies, color="black", lw=0.7)
     wait.set_ylim(0, 480)
     wait.set_ylabel("latency, s (line)")
