@@ -246,13 +246,13 @@ def test_a_runner_is_given_more_small_pictures_than_large_ones() -> None:
     places = room.line.admit([request(i) for i in range(5)], Terms())
     room.line.enter(places)
     until(lambda: room.line.num_waiting == 2)
+    assert room.line.pending == 5
     for place in places:
         place.result(WAIT)
     large = room.line.admit([request(i, width=512, height=512) for i in range(2)], Terms())
     room.line.enter(large)
     until(lambda: room.line.num_waiting == 1)
-    large[0].result(WAIT)
-    large[1].result(WAIT)
+    assert [place.result(WAIT).recipe.width for place in large] == [512, 512]
     room.close()
 
 

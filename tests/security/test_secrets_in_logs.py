@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from fastapi.testclient import TestClient
 from serving import forget_logs, until
@@ -15,39 +17,34 @@ from mezzotint.server import logs
 from mezzotint.server.sessions import COOKIE
 
 PROMPT = "a very private picture"
+T = TypeVar("T")
 
 
-def test_nothing_secret_is_logged(tmp_path: Path) -> None:
+def log_of(tmp_path: Path, day: Callable[[World], T]) -> tuple[str, T]:
+    """What a server logs while a day goes by, and what that returns."""
     text = io.StringIO()
     logs.configure(text)
     try:
         world = World(tmp_path)
         with world.http:
             until(lambda: world.http.get("/ready").status_code == 200)
-            secrets = busy_day(world)
+            found = day(world)
         world.ring.close()
         world.gallery.database.close()
     finally:
         forget_logs()
-    logged = text.getvalue()
+    return text.getvalue(), found
+
+
+def test_nothing_secret_is_logged(tmp_path: Path) -> None:
+    logged, secrets = log_of(tmp_path, busy_day)
     assert logged.count('"event":"request"') > 20
     for secret in (*secrets, PROMPT, "private"):
         assert secret not in logged
 
 
 def test_what_fails_is_logged_without_the_prompt(tmp_path: Path) -> None:
-    text = io.StringIO()
-    logs.configure(text)
-    try:
-        world = World(tmp_path)
-        with world.http:
-            until(lambda: world.http.get("/ready").status_code == 200)
-            bad_day(world)
-        world.ring.close()
-        world.gallery.database.close()
-    finally:
-        forget_logs()
-    logged = text.getvalue()
+    logged, _ = log_of(tmp_path, bad_day)
     assert logged.count('"level":"error"') >= 2
     assert "cannot be written or deleted" in logged
     assert "full" in logged
