@@ -11,6 +11,11 @@ export function number(value: number, digits = 0): string {
   }).format(value);
 }
 
+/** An English word for one or for many: step, steps. */
+export function plural(count: number | string, one: string, many = `${one}s`): string {
+  return String(count) === "1" ? one : many;
+}
+
 /** 480 ms, 3.2 s, 1 min 20 s; in Chinese 480 毫秒, 3.2 秒, 1 分 20 秒. */
 export function duration(seconds: number): string {
   const zh = language.current === "zh";
